@@ -1,0 +1,98 @@
+"""The whole training system on one screen, typed; `register()` hands it to Hydra."""
+
+from dataclasses import dataclass, field
+
+from omegaconf import MISSING
+
+from cptlab.data.sources.base import DataSource
+from cptlab.errors import UserError
+from cptlab.mixtures.base import Mixture
+from cptlab.models.base import Model
+from cptlab.replay.base import Replay
+from cptlab.schedules.base import Schedule
+from cptlab.training.machine import Single
+from cptlab.training.objective import Objective
+from cptlab.training.optimizer import Optimizer
+from cptlab.training.tracking import Tracking
+from cptlab.variants import discover
+
+
+@dataclass
+class Evaluation:
+    """When and on how much text losses are measured; the rows are the same in every run.
+
+    Points lie at tokens_total * spacing^-k, so that a short and a long run share their clock.
+    """
+
+    rows: int = 256  # rows of each corpus and split (fewer if the split is shorter)
+    points: int = 9  # evaluations along the run beside the one before the first update
+    spacing: float = 1.4142135623730951  # ratio of the tokens of two neighbouring points, above 1
+    batch_rows: int = 64  # rows of one forward pass
+
+    def __post_init__(self) -> None:
+        if self.rows < 1 or self.points < 1 or self.batch_rows < 1:
+            raise UserError(
+                f"evaluation.rows, points and batch_rows must be 1 or more ({self.rows}, {self.points}, {self.batch_rows})"
+            )
+        if self.spacing <= 1:
+            raise UserError(f"evaluation.spacing is {self.spacing}; it must be above 1")
+
+
+@dataclass
+class TrainConfig:
+    """One run: what is trained on which text, how, for how long, where it is recorded."""
+
+    model: Model = MISSING
+    data: DataSource = MISSING
+    mixture: Mixture = MISSING
+    replay: Replay = MISSING
+    lr_schedule: Schedule = MISSING
+    objective: Objective = MISSING
+    optimizer: Optimizer = MISSING
+    machine: Single = MISSING
+    tracking: Tracking = MISSING
+    evaluation: Evaluation = field(default_factory=Evaluation)
+    tokens: float = 655_360  # CPT tokens of the run, all corpora together
+    rows_per_step: int = 32  # rows of data.sequence_length tokens in one optimizer step
+    seed: int = 0  # of data order and random weights
+    runs: str = "runs"  # folder of the run records
+    save_model: bool = True  # keep the final weights and tokenizer in runs/<run_id>/model
+
+    def __post_init__(self) -> None:
+        if self.tokens < 1 or self.rows_per_step < 1:
+            raise UserError(f"tokens and rows_per_step must be 1 or more ({self.tokens}, {self.rows_per_step})")
+        if self.tokens < self.tokens_per_step:
+            raise UserError(
+                f"tokens is {self.tokens:g}, less than one step of rows_per_step x data.sequence_length ="
+                f" {self.tokens_per_step}"
+            )
+        self.lr_schedule.check(self.tokens_total)
+
+    @property
+    def tokens_per_step(self) -> int:
+        """Tokens of one optimizer step."""
+        return self.rows_per_step * self.data.sequence_length
+
+    @property
+    def steps(self) -> int:
+        """Optimizer steps, the last incomplete one left out."""
+        return int(self.tokens // self.tokens_per_step)
+
+    @property
+    def tokens_total(self) -> int:
+        """Tokens really trained on: whole steps."""
+        return self.steps * self.tokens_per_step
+
+
+def register() -> None:
+    """Fill Hydra's ConfigStore: `schema/<group>/<variant>`, `schema/train`, `schema/fit_law`."""
+    from hydra.core.config_store import ConfigStore
+
+    from cptlab.fit_config import FitConfig
+
+    store = ConfigStore.instance()
+    store.store(group="schema", name="train", node=TrainConfig)
+    store.store(group="schema", name="fit_law", node=FitConfig)
+    for group, classes in discover().items():
+        for name, cls in classes.items():
+            store.store(group=f"schema/{group}", name=name, node=cls)

@@ -1,0 +1,97 @@
+"""What a source of text is: named corpora of documents, and a fingerprint of what determines them.
+
+A source only reads. Splitting is by a hash of the document's id, so that it depends on no order and no
+seed; tokenising, caching and checking sizes belong to `cptlab.data.corpus`.
+"""
+
+import hashlib
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from cptlab.errors import UserError, closest
+
+SPLITS = ("train", "valid", "fit", "test")
+HELD_OUT = SPLITS[1:]
+HELD_OUT_SHARE = 0.02  # share of the documents in each of valid, fit and test
+
+
+class Document(NamedTuple):
+    """One text. Two documents of one id always lie in the same split."""
+
+    id: str
+    text: str
+    split: str = ""  # "" = by the hash of the id
+
+
+Documents = dict[str, Callable[[], Iterator[Document]]]
+
+
+def unit_hash(key: str, salt: str) -> float:
+    """A number in [0, 1) that depends on `key` and `salt` alone, the same on every machine."""
+    digest = hashlib.blake2b(key.encode(), digest_size=8, person=salt.encode()).digest()
+    return int.from_bytes(digest, "big") / 2**64
+
+
+def split_of(document: Document) -> str:
+    """The split that the source gave, else 94 % train and 2 % each of valid, fit and test by hash."""
+    if document.split:
+        return document.split
+    place = int(unit_hash(document.id, "split") / HELD_OUT_SHARE)
+    return HELD_OUT[place] if place < len(HELD_OUT) else "train"
+
+
+def held_out_split(key: str) -> str:
+    """valid, fit or test in equal parts, for a document that is held out already."""
+    return HELD_OUT[int(unit_hash(key, "held out") * len(HELD_OUT))]
+
+
+def content_id(text: str) -> str:
+    """An id for documents that bring none: equal texts get equal ids, and so the same split."""
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+@dataclass(kw_only=True)
+class DataSource(ABC):
+    """Named corpora of text, split by document, and how they are tokenised."""
+
+    general: str = ""  # name of the corpus whose loss must not rise; "" = the study has none
+    tokenizer: str = (
+        "auto"  # "auto" = the base's if there is one, else a trained one; or a folder or hub name
+    )
+    vocab_size: int = 1024  # [token] size of the byte-level BPE, where one is trained; at least 257
+    sequence_length: int = 128  # [token] predicted tokens of one row, at least 2
+    cache_dir: str = "corpora"  # folder of the tokenised corpora
+
+    def __post_init__(self) -> None:
+        if self.vocab_size < 257:
+            raise UserError(f"data.vocab_size is {self.vocab_size}; 256 bytes and an end of text need 257.")
+        if self.sequence_length < 2:
+            raise UserError(f"data.sequence_length is {self.sequence_length}; it must be at least 2.")
+
+    @abstractmethod
+    def documents(self) -> Documents:
+        """{corpus: a function that starts reading it from the beginning}."""
+
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """Hex digest of everything that determines the documents, and of nothing else."""
+
+
+def check_names(names: list[str], general: str) -> None:
+    """Refuse corpus names that cannot be a column or a file name, and a general corpus that is not there."""
+    if not names:
+        raise UserError("data.corpora is empty; name at least one: 'data.corpora={general: a.jsonl.gz}'.")
+    for name in names:
+        if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name):
+            raise UserError(
+                f"data.corpora.{name}: a corpus name must be letters, digits and _ after a first letter."
+            )
+    lower: dict[str, str] = {}
+    for name in names:
+        if lower.setdefault(name.lower(), name) != name:
+            raise UserError(f"data.corpora has {lower[name.lower()]} and {name}, the same but for case.")
+    if general and general not in names:
+        raise UserError(f"data.general={general} is none of the corpora.{closest(general, names)}")

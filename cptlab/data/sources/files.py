@@ -1,0 +1,87 @@
+"""Your own text: any number of named corpora, each a file, a folder or a glob."""
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cptlab.data.sources.base import (
+    DataSource,
+    Document,
+    Documents,
+    check_names,
+    content_id,
+    held_out_split,
+)
+from cptlab.data.sources.reading import file_hash, find_files, read_texts
+from cptlab.errors import UserError, closest
+from cptlab.variants import variant
+
+
+@variant("data")
+@dataclass(kw_only=True)
+class Files(DataSource):
+    """JSON lines (.jsonl, .jsonl.gz, .jsonl.zst), Parquet and plain text (one document a file).
+
+    Equal texts count as one document for the split. With `valid` given for a corpus, its documents become
+    valid, fit and test, everything else of that corpus is trained on, and a training document that is
+    also held out, in whichever corpus, is left out.
+    """
+
+    corpora: dict[str, str] = field(default_factory=dict)  # name -> file, folder or glob
+    valid: dict[str, str] = field(default_factory=dict)  # name -> the same, held out; may lack names
+    text_key: str = "text"  # field or column that holds the text
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.corpora:
+            check_names(list(self.corpora), self.general)
+        for name in self.valid:
+            if self.corpora and name not in self.corpora:
+                raise UserError(f"data.valid.{name} is none of the corpora.{closest(name, self.corpora)}")
+
+    def documents(self) -> Documents:
+        """One reader a corpus; held-out documents come first."""
+        held_out: set[str] = set()
+        collected: list[bool] = []
+
+        def collect() -> None:
+            if not collected:
+                held_out.update(
+                    content_id(text) for name in self.valid for text in self._texts("valid", name)
+                )
+                collected.append(True)
+
+        def corpus(name: str) -> Callable[[], Iterator[Document]]:
+            def read() -> Iterator[Document]:
+                collect()
+                if name in self.valid:
+                    for text in self._texts("valid", name):
+                        key = content_id(text)
+                        yield Document(key, text, held_out_split(key))
+                for text in self._texts("corpora", name):
+                    key = content_id(text)
+                    if key not in held_out:
+                        yield Document(key, text, "train" if name in self.valid else "")
+
+            return read
+
+        return {name: corpus(name) for name in self.corpora}
+
+    def fingerprint(self) -> str:
+        """Corpus names, the bytes of their files, and how the text is found in them."""
+        check_names(list(self.corpora), self.general)
+        parts = ["files 1", self.text_key]
+        for kind, paths in (("corpora", self.corpora), ("valid", self.valid)):
+            for name in paths:
+                for path in self._files(kind, name):
+                    suffix = "".join(path.suffixes[-2:])
+                    parts.append(f"{kind} {name} {suffix} {file_hash(path, Path(self.cache_dir))}")
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+    def _files(self, kind: str, name: str) -> list[Path]:
+        return find_files(f"data.{kind}.{name}", getattr(self, kind)[name])
+
+    def _texts(self, kind: str, name: str) -> Iterator[str]:
+        for path in self._files(kind, name):
+            yield from read_texts(name, path, self.text_key)

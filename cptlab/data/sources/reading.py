@@ -1,0 +1,182 @@
+"""Read documents out of files: JSON lines (plain, gzip, zstd), Parquet, plain text.
+
+Everything that can be wrong with a file is answered with the file and the line.
+"""
+
+import contextlib
+import glob
+import gzip
+import hashlib
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from cptlab.errors import UserError, closest
+
+JSON_LINES = (".jsonl", ".jsonl.gz", ".jsonl.zst")
+PLAIN_TEXT = (".txt", ".md")
+KNOWN = (*JSON_LINES, ".parquet", *PLAIN_TEXT)
+
+
+def find_files(key: str, pattern: str) -> list[Path]:
+    """The files of a path, a folder (all in it that can be read, sorted) or a glob; never none."""
+    path = Path(pattern).expanduser()
+    if path.is_file():
+        if not path.name.endswith(KNOWN):
+            raise UserError(f"{key}: the format of {path} is not known; use one of {', '.join(KNOWN)}.")
+        return [path]
+    if path.is_dir():
+        found = sorted(p for p in path.rglob("*") if p.is_file() and p.name.endswith(KNOWN))
+        if not found:
+            raise UserError(f"{key}: the folder {path} has no file of {', '.join(KNOWN)}.")
+        return found
+    if any(c in pattern for c in "*?["):
+        matches = (Path(p) for p in glob.glob(str(path), recursive=True))
+        found = sorted(p for p in matches if p.is_file() and p.name.endswith(KNOWN))
+        if not found:
+            raise UserError(f"{key}: no file of {', '.join(KNOWN)} matches {pattern}.")
+        return found
+    raise UserError(f"{key}: there is no {path}.{nearby(path)}")
+
+
+def nearby(path: Path) -> str:
+    """The closest name beside a path that is not there, or the first folder that is missing."""
+    parent = path.parent
+    while not parent.is_dir() and parent != parent.parent:
+        path, parent = parent, parent.parent
+    names = [p.name for p in parent.iterdir()] if parent.is_dir() else []
+    return closest(path.name, names)
+
+
+def read_texts(corpus: str, path: Path, text_key: str) -> Iterator[str]:
+    """The texts of one file, empty ones left out."""
+    name = path.name
+    empty = True
+    if name.endswith(PLAIN_TEXT):
+        texts = read_plain(corpus, path)
+    elif name.endswith(".parquet"):
+        texts = read_parquet(corpus, path, text_key)
+    else:
+        texts = read_json_lines(corpus, path, text_key)
+    for text in texts:
+        if text.strip():
+            empty = False
+            yield text
+    if empty:
+        raise UserError(f"corpus {corpus}: {path} is empty; remove it or give it text.")
+
+
+def read_plain(corpus: str, path: Path) -> Iterator[str]:
+    """One document a file."""
+    data = path.read_bytes()
+    try:
+        yield data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise UserError(
+            f"corpus {corpus}: {path} is not UTF-8 at byte {error.start} (line {line}); convert it."
+        ) from error
+
+
+def read_json_lines(corpus: str, path: Path, text_key: str) -> Iterator[str]:
+    """One document a line: an object with the field `text_key`."""
+    number = 0
+
+    def where() -> str:
+        return f"corpus {corpus}: line {number} of {path}"
+
+    try:
+        with open_bytes(path) as lines:
+            for number, line in enumerate(lines, 1):
+                if not line.strip():
+                    continue
+                try:
+                    entry = json.loads(line.decode("utf-8").removeprefix("\ufeff"))
+                except UnicodeDecodeError as error:
+                    raise UserError(
+                        f"{where()} is not UTF-8 (byte {error.start} of the line); convert it."
+                    ) from error
+                except (ValueError, RecursionError) as error:
+                    raise UserError(f"{where()} is no JSON ({error}); mend the line.") from error
+                if not isinstance(entry, dict):
+                    raise UserError(f"{where()} is a JSON {type(entry).__name__}, no object; mend the line.")
+                yield checked(entry, text_key, where())
+    except (OSError, EOFError) as error:
+        raise UserError(f"corpus {corpus}: {path} cannot be read after line {number} ({error}).") from error
+    except Exception as error:
+        if type(error).__name__ != "ZstdError":
+            raise
+        raise UserError(f"corpus {corpus}: {path} cannot be read after line {number} ({error}).") from error
+
+
+def read_parquet(corpus: str, path: Path, text_key: str) -> Iterator[str]:
+    """One document a row: the column `text_key`."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        file = pq.ParquetFile(path)
+    except (pa.ArrowException, OSError) as error:
+        raise UserError(f"corpus {corpus}: {path} is no readable Parquet file ({error}).") from error
+    with file:
+        names = file.schema_arrow.names
+        if text_key not in names:
+            raise UserError(
+                f'corpus {corpus}: {path} has no column "{text_key}"; set data.text_key.{closest(text_key, names)}'
+            )
+        number = 0
+        for batch in file.iter_batches(batch_size=1024, columns=[text_key]):
+            for text in batch.column(0).to_pylist():
+                number += 1
+                yield checked({text_key: text}, text_key, f"corpus {corpus}: row {number} of {path}")
+
+
+def checked(entry: dict, text_key: str, where: str) -> str:
+    """The text of one entry, or the sentence that says why there is none."""
+    if text_key not in entry:
+        raise UserError(
+            f'{where} has no "{text_key}"; give data.text_key or mend it.{closest(text_key, entry)}'
+        )
+    text = entry[text_key]
+    if not isinstance(text, str):
+        raise UserError(f'{where}: its "{text_key}" is a {type(text).__name__}, no text; mend it.')
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise UserError(
+            f'{where}: its "{text_key}" is no valid Unicode (half a surrogate); mend it.'
+        ) from error
+    return text
+
+
+@contextlib.contextmanager
+def open_bytes(path: Path) -> Iterator[io.BufferedIOBase]:
+    """The bytes of a file, decompressed by its ending."""
+    with contextlib.ExitStack() as stack:
+        file = stack.enter_context(open(path, "rb"))
+        if path.name.endswith(".gz"):
+            yield stack.enter_context(gzip.GzipFile(fileobj=file))
+        elif path.name.endswith(".zst"):
+            import zstandard
+
+            reader = zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True)
+            yield stack.enter_context(io.BufferedReader(reader))  # type: ignore[arg-type]
+        else:
+            yield file
+
+
+def file_hash(path: Path, cache: Path) -> str:
+    """SHA-256 of a file's bytes, remembered in `cache` under its path, size and time of change."""
+    status = path.stat()
+    key = f"{path.resolve()}\n{status.st_size}\n{status.st_mtime_ns}"
+    memo = cache / ".hashes" / hashlib.sha256(key.encode()).hexdigest()[:24]
+    with contextlib.suppress(OSError):
+        known = memo.read_text()
+        if len(known) == 64:
+            return known
+    with open(path, "rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    memo.parent.mkdir(parents=True, exist_ok=True)
+    memo.write_text(digest)
+    return digest

@@ -1,0 +1,89 @@
+"""One corpus as token ids in a memory-mapped file: headless, little-endian, EOS after each document."""
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import tee
+from pathlib import Path
+
+import numpy as np
+
+from cptlab.data.sources.base import SPLITS, Document, split_of
+from cptlab.data.tokenizer import Tokenizer
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """One split of one named corpus."""
+
+    name: str
+    domain: str  # equal to the name
+    split: str  # train, valid, fit or test
+    path: str  # the token file
+    num_tokens: int  # EOS included
+    num_bytes: int  # UTF-8 bytes of the text
+    num_documents: int
+    tokenizer_hash: str
+    content_hash: str  # SHA-256 of the token file
+    dtype: str = "uint16"  # uint32 where the vocabulary needs it
+
+    def tokens(self) -> np.memmap:
+        """(num_tokens,) uint16 or uint32, read from the disk as it is used."""
+        return np.memmap(self.path, dtype=np.dtype(self.dtype).newbyteorder("<"), mode="r")
+
+    @property
+    def file_bytes(self) -> int:
+        """Size that the token file must have."""
+        return self.num_tokens * np.dtype(self.dtype).itemsize
+
+
+def token_dtype(vocab_size: int) -> str:
+    """The smallest of uint16 and uint32 that holds every id."""
+    return "uint16" if vocab_size <= 2**16 else "uint32"
+
+
+def write_corpus(
+    name: str, documents: Iterable[Document], tokenizer: Tokenizer, folder: Path
+) -> dict[str, Corpus]:
+    """Tokenise documents into `<folder>/<name>.<split>.bin`, one file a split. Streams: memory is bounded."""
+    dtype = token_dtype(tokenizer.vocab_size)
+    kind = np.dtype(dtype).newbyteorder("<")
+    counts = {split: [0, 0, 0] for split in SPLITS}  # tokens, bytes, documents
+    digests = {split: hashlib.sha256() for split in SPLITS}
+    files = {split: open(folder / f"{name}.{split}.bin", "wb") for split in SPLITS}  # noqa: SIM115
+    originals, texts = tee(documents)
+    try:
+        for document, ids in zip(originals, tokenizer.encode(d.text for d in texts), strict=True):
+            split = split_of(document)
+            ids.append(tokenizer.eos_id)
+            data = np.array(ids, dtype=kind).tobytes()
+            files[split].write(data)
+            digests[split].update(data)
+            count = counts[split]
+            count[0] += len(ids)
+            count[1] += len(document.text.encode())
+            count[2] += 1
+    finally:
+        for file in files.values():
+            file.close()
+    return {
+        split: Corpus(
+            name=name,
+            domain=name,
+            split=split,
+            path=str(folder / f"{name}.{split}.bin"),
+            num_tokens=counts[split][0],
+            num_bytes=counts[split][1],
+            num_documents=counts[split][2],
+            tokenizer_hash=tokenizer.hash,
+            content_hash=digests[split].hexdigest(),
+            dtype=dtype,
+        )
+        for split in SPLITS
+    }
+
+
+def sha256_file(path: str | Path) -> str:
+    """SHA-256 of a file's bytes."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,171 @@
+"""Where a question is asked: size, tokens, base losses, and the fitted curves there."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import nan
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cptlab.decisions.question import Question
+from cptlab.errors import UserError, closest
+from cptlab.fitting.fit import Fit
+
+Array = NDArray[np.float64]
+SAME = 1e-3  # relative difference below which two sizes are one
+
+
+@dataclass(frozen=True)
+class Case:
+    """A question with everything resolved.
+
+    names: role (`general`, `domain`) -> corpus. fits: role -> Fit.
+    num_params, tokens: of the model to train; NaN where no fit knows such a column.
+    base_loss: role -> loss before the first update [nat/token]; `domain` may be absent.
+    guessed: one sentence for each base loss that was not measured at this size.
+    """
+
+    names: Mapping[str, str]
+    fits: Mapping[str, Fit]
+    num_params: float
+    tokens: float
+    base_loss: Mapping[str, float]
+    guessed: list[str]
+
+    def columns(self, role: str, domain_share: Array) -> dict[str, Array]:
+        """Inputs of the law of one role at domain shares (m,); two corpora, so general = 1 - domain."""
+        fit = self.fits[role]
+        known = {
+            "num_params": self.num_params,
+            "tokens": self.tokens,
+            "domain_share": domain_share,
+            "general_share": 1 - domain_share,
+            "share": domain_share if role == "domain" else 1 - domain_share,
+            f"share_{self.names['domain']}": domain_share,
+            f"share_{self.names['general']}": 1 - domain_share,
+        }
+        if role in self.base_loss:
+            known["base_loss"] = self.base_loss[role]
+        for name in fit.law.inputs:
+            measured = fit.observations[name]
+            if name not in known and np.ptp(measured) > 0:
+                raise UserError(
+                    f"law={fit.law_name} reads {name}, which varies over the runs and which the question "
+                    "does not set; fit a law of num_params, tokens and share, or runs of one value"
+                )
+            known.setdefault(name, measured[0])
+        return {
+            name: np.broadcast_to(np.asarray(value, float), domain_share.shape)
+            for name, value in known.items()
+        }
+
+    def predict(self, role: str, domain_share: Array) -> tuple[Array, Array]:
+        """Point fit (m,) and draws (num_draws, m) of the loss of one role [nat/token]."""
+        columns = self.columns(role, domain_share)
+        fit = self.fits[role]
+        return np.asarray(fit.predict(columns)), np.asarray(fit.predict_draws(columns))
+
+
+def resolve(fits: Mapping[str, Fit], question: Question) -> Case:
+    """Fill in what the question leaves open from what was measured."""
+    general, domain = roles(fits, question)
+    names = {"general": general, "domain": domain}
+    by_role = {role: fits[name] for role, name in names.items()}
+    if len({len(fit.draws) for fit in by_role.values()}) > 1:
+        raise UserError(
+            f"the fits of {general} and {domain} have different num_draws, so draws cannot be paired"
+        )
+    rows = by_role["domain"].observations.columns
+    num_params = question.num_params or float(rows.get("num_params", np.array([nan])).max())
+    tokens = question.tokens or _most_tokens(rows, num_params)
+    base_loss, guessed = {}, []
+    for role, name in names.items():
+        value, sentence = base_loss_at(by_role[role], name, num_params, question)
+        if value is None and role == "general":
+            raise UserError(
+                f"the loss of {name} before the first update is not known, so no rise can be measured; "
+                f'give it as "question.base_loss={{{name}: 2.87}}"'
+            )
+        base_loss |= {} if value is None else {role: value}
+        guessed += [sentence] if sentence else []
+    return Case(names, by_role, num_params, tokens, base_loss, guessed)
+
+
+def base_loss_at(fit: Fit, name: str, num_params: float, question: Question) -> tuple[float | None, str]:
+    """(base loss [nat/token] or None, a sentence if it was not measured at this size).
+
+    Several bases of one size count by their mean. Between and beyond measured sizes: the power law through
+    the two nearest, log L linear in log N.
+    """
+    if name in question.base_loss:
+        return float(question.base_loss[name]), ""
+    rows = fit.observations.columns
+    if "base_loss" not in rows or not np.isfinite(rows["base_loss"]).any():
+        return None, ""
+    measured = np.isfinite(rows["base_loss"])
+    loss, base = rows["base_loss"][measured], fit.observations.base[measured]
+    size = rows["num_params"][measured] if "num_params" in rows else np.full(len(loss), nan)
+    sizes = np.unique(size)
+
+    def mean(of_size: NDArray[np.bool_]) -> float:
+        return float(np.mean([loss[of_size & (base == b)].mean() for b in np.unique(base[of_size])]))
+
+    if np.isnan(sizes).any():
+        return mean(np.isnan(size)), ""
+    losses = np.array([mean(size == s) for s in sizes])
+    near = np.abs(np.log(sizes / num_params))
+    if near.min() < SAME:
+        return float(losses[near.argmin()]), ""
+    if len(sizes) == 1:
+        return None, ""
+    low, high = np.sort(np.argsort(near, kind="stable")[:2])
+    inside = sizes[0] < num_params < sizes[-1]
+    if inside:
+        high = int(np.searchsorted(sizes, num_params))
+        low = high - 1
+    slope = np.log(losses[high] / losses[low]) / np.log(sizes[high] / sizes[low])
+    value = float(losses[low] * (num_params / sizes[low]) ** slope)
+    how = "interpolated" if inside else "extrapolated"
+    return value, (
+        f"base loss of {name} at num_params {num_params:.4g} was not measured: {value:.4g} is {how} from "
+        f"{sizes[low]:.4g} and {sizes[high]:.4g}"
+    )
+
+
+def _most_tokens(rows: Mapping[str, Array], num_params: float) -> float:
+    """Most tokens measured at that size; of all sizes where that one was not measured."""
+    tokens = rows.get("tokens", np.array([nan]))
+    same = np.isclose(rows.get("num_params", np.full(len(tokens), nan)), num_params, rtol=SAME)
+    return float(tokens[same].max() if same.any() else tokens.max())
+
+
+def roles(fits: Mapping[str, Fit], question: Question) -> tuple[str, str]:
+    """(general, domain): the corpora that the question names, or that the share columns tell apart."""
+    known = list(fits)
+    for key in ("general", "domain"):
+        name = getattr(question, key)
+        if name and name not in known:
+            raise UserError(f"question.{key}={name} was not fitted.{closest(name, known)}")
+    general = question.general or _whose(fits, "general_share", question.domain)
+    domain = question.domain or _whose(fits, "domain_share", general)
+    rest = [name for name in known if name not in (general, domain)]
+    if len(known) == 2 and len(rest) == 1:
+        general, domain = general or rest[0], domain or rest[0]
+    for key, name in (("general", general), ("domain", domain)):
+        if not name:
+            raise UserError(f"no row tells which corpus is the {key} one; give question.{key}={rest[0]}")
+    if general == domain:
+        raise UserError(f"question.general and question.domain are both {general}; name two corpora")
+    return general, domain
+
+
+def _whose(fits: Mapping[str, Fit], column: str, other: str) -> str:
+    """The one corpus whose own share is that column in all its rows; '' if none or several are."""
+    same = [
+        name
+        for name, own in ((name, fit.observations) for name, fit in fits.items())
+        if name != other
+        and {column, "share"} <= own.columns.keys()
+        and np.allclose(own[column], own["share"])
+    ]
+    return same[0] if len(same) == 1 else ""

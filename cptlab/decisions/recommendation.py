@@ -1,0 +1,96 @@
+"""What a decision returns: a choice with its interval, or the reason why there is none."""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+VERDICTS = ("run", "measure_first", "abstain")
+
+
+@dataclass(frozen=True)
+class Curves:
+    """Predicted losses against the domain share, at the size and tokens of the question.
+
+    share: (m,) domain share, rising, in [0, 1].
+    loss: corpus name -> (3, m) [nat/token]: lower end, point fit and upper end at the level of the interval.
+    allowed: corpus name -> highest loss that the question allows [nat/token]; absent where it sets no limit.
+    support: (lowest, highest) measured domain share.
+    num_params, tokens: where the curves are drawn.
+    """
+
+    share: Array
+    loss: Mapping[str, Array]
+    allowed: Mapping[str, float]
+    support: tuple[float, float]
+    num_params: float
+    tokens: float
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """The answer to a question.
+
+    verdict: `run` (train the choice), `measure_first` (the choice is a guess: do `next_runs` before), or
+        `abstain` (the fits allow no answer; `choice` is empty).
+    choice: {"domain_share", "num_params", "tokens"} -> value; empty when the verdict is `abstain`.
+    interval: name of a chosen quantity -> (low, high) over the paired draws; empty without a choice.
+    level: coverage of every interval here, in (0, 1).
+    predicted: corpus -> (low, mid, high) loss at the choice [nat/token].
+    base_loss: corpus -> loss of the base before the first update [nat/token].
+    binding: what stops a better choice, in words.
+    extrapolation: one sentence for each quantity outside the measured range; empty inside it.
+    because: why this verdict, a sentence or more.
+    next_runs: overrides of train.py, one dict a run, that would narrow the answer most.
+    question: the question's fields, with `variant`.
+    command: the exact train.py command of the choice; None where no run record tells it.
+    curves: what the answer was read from; None where the fits gave no curve.
+    """
+
+    verdict: str
+    choice: Mapping[str, float]
+    interval: Mapping[str, tuple[float, float]]
+    level: float
+    predicted: Mapping[str, tuple[float, float, float]]
+    base_loss: Mapping[str, float]
+    binding: str
+    extrapolation: list[str]
+    because: str
+    next_runs: list[dict[str, Any]]
+    question: Mapping[str, Any] = field(default_factory=dict)
+    command: str | None = None
+    curves: Curves | None = None
+
+    def __post_init__(self) -> None:
+        if self.verdict not in VERDICTS:
+            raise ValueError(f"verdict is {self.verdict!r}; it must be one of {', '.join(VERDICTS)}")
+
+    def to_json(self) -> dict[str, Any]:
+        """The content of recommendation.json: every field but the curves; no number is NaN or infinite."""
+        names = ("verdict", "choice", "interval", "level", "predicted", "binding", "extrapolation", "because")
+        names += ("next_runs", "base_loss", "question", "command")
+        return {name: _plain(getattr(self, name)) for name in names}
+
+    def write(self, path: Path) -> None:
+        """Write recommendation.json."""
+        path.write_text(json.dumps(self.to_json(), indent=2, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def _plain(value: Any) -> Any:
+    """Builtin types only; a number that is not finite becomes None (JSON has neither NaN nor infinity)."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | np.ndarray):
+        return [_plain(item) for item in value]
+    if isinstance(value, np.generic):
+        return _plain(value.item())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

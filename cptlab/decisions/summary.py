@@ -1,0 +1,89 @@
+"""A recommendation and its fits as a few lines for a terminal."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from textwrap import wrap
+
+from cptlab.decisions.recommendation import Recommendation
+from cptlab.fitting.fit import Fit
+
+WIDTH = 100
+BASELINES = ("nearest_run", "quadratic")
+
+
+def summary(
+    fits: Mapping[str, Fit],
+    answer: Recommendation,
+    rule: str,
+    left_out: Mapping[str, int],
+    commands: Sequence[str],
+) -> list[str]:
+    """What was read and left out, how well it fits, the answer and what it rests on.
+
+    rule: sentence of the valid interval. commands: of the next runs.
+    """
+    lines: list[str] = []
+    for label, text in [
+        *_read(fits, rule, left_out),
+        *(line for name, fit in fits.items() for line in _fit(name, fit)),
+        *_answer(answer, commands),
+    ]:
+        rows = wrap(text, WIDTH - 14, break_long_words=False, break_on_hyphens=False) or [""]
+        if label in ("command", "first"):
+            rows = [text]  # a command is copied: one line
+        lines += [f"{label if not i else '':<14}{row}" for i, row in enumerate(rows)]
+    return lines
+
+
+def _read(fits: Mapping[str, Fit], rule: str, left_out: Mapping[str, int]) -> Iterator[tuple[str, str]]:
+    one = next(iter(fits.values()))
+    rows = sum(fit.num_points for fit in fits.values())
+    yield "read", f"{rows} rows of {one.num_runs} runs, {one.observations.origin}"
+    if rule:
+        yield "valid rows", rule
+    for reason, count in left_out.items():
+        yield "left out", f"{count} {reason}" if reason.startswith("rows") else f"{reason}: {count} rows"
+
+
+def _fit(name: str, fit: Fit) -> Iterator[tuple[str, str]]:
+    noise = "not measured" if fit.seed_noise is None else f"{fit.seed_noise:.3g} nat"
+    yield name, f"law {fit.law_name}, R2 {fit.r2:.4f} over {fit.num_points} rows, seed noise {noise}"
+    for protocol, held in fit.heldout.items():
+        others = ", ".join(
+            f"{baseline.replace('_', ' ')} {fit.baselines[baseline][protocol].rmse:.3g}"
+            for baseline in BASELINES
+            if protocol in fit.baselines.get(baseline, {})
+        )
+        yield "", f"held-out {protocol.replace('_', ' ')}: RMSE {held.rmse:.3g} nat (baselines: {others})"
+    for sentence in fit.identifiability.sentences:
+        yield "", sentence
+
+
+def _answer(answer: Recommendation, commands: Sequence[str]) -> Iterator[tuple[str, str]]:
+    yield "verdict", f"{answer.verdict.replace('_', ' ')}: {answer.because}"
+    if answer.choice:
+        low, high = answer.interval.get("domain_share", (None, None))
+        interval = "" if low is None else f" [{low:.3f}, {high:.3f}] at {answer.level:.0%}"
+        where = ", ".join(f"{k} {v:.6g}" for k, v in answer.choice.items() if k != "domain_share")
+        yield "domain share", f"{answer.choice['domain_share']:.3f}{interval}, for {where}"
+    for name, (low, mid, high) in answer.predicted.items():
+        base = answer.base_loss.get(name)
+        change = "" if base is None else f", {mid / base - 1:+.2%} against the base's {base:.4f}"
+        yield f"loss {name}"[:13], f"{mid:.4f} [{low:.4f}, {high:.4f}] nat/token{change}"
+    if answer.binding:
+        yield "binding", answer.binding
+    for sentence in answer.extrapolation:
+        yield "extrapolates", sentence
+    for command in commands:
+        yield "first", command
+    if not commands and answer.verdict != "run":
+        for run in answer.next_runs:
+            yield (
+                "first",
+                "measure "
+                + ", ".join(
+                    f"{key}={value:g}" if isinstance(value, float) else f"{key}={value}"
+                    for key, value in run.items()
+                ),
+            )
+    if answer.command:
+        yield "command", answer.command

@@ -1,0 +1,17 @@
+"""The one exception of a user's mistake: the entry points print its sentence and exit with 2."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(ValueError):
+    """What is wrong, where, what to do: one sentence, shown without a traceback."""
+
+
+def closest(name: str, known: Iterable[str]) -> str:
+    """' Did you mean X?' with the nearest known name, and the others; never empty unless known is."""
+    known = sorted(set(known))
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    others = [k for k in known if k not in near]
+    hint = f" Did you mean {near[0]}?" if near else ""
+    return hint + (f" ({'others' if near else 'known'}: {', '.join(others[:12])})" if others else "")

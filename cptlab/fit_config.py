@@ -1,0 +1,30 @@
+"""The whole of fit_law.py on one screen, typed; `cptlab.config.register()` hands it to Hydra."""
+
+from dataclasses import dataclass
+
+from omegaconf import MISSING
+
+from cptlab.decisions.question import Question
+from cptlab.errors import UserError
+from cptlab.laws.base import Law
+from cptlab.records.source import Source
+
+
+@dataclass
+class FitConfig:
+    """What is read, which law is fitted, what is asked, where the answer is written."""
+
+    law: Law = MISSING
+    source: Source = MISSING
+    question: Question = MISSING
+    out: str = "fits/latest"  # folder of the answer; files of an earlier answer there are replaced
+    num_draws: int = 500  # refits behind every interval, each with its own weights of the runs
+    seed: int = 0  # of the draws
+    heldout: bool = True  # refit with runs left out to measure the error; off: no claim of accuracy
+    report: bool = True  # write report.html and its figures
+
+    def __post_init__(self) -> None:
+        if self.num_draws < 20:
+            raise UserError(f"num_draws is {self.num_draws}; an interval needs 20 or more")
+        if not self.out.strip():
+            raise UserError("out is empty; give a folder: out=fits/mine")

@@ -1,0 +1,30 @@
+"""Exact integer counts: how many rows each source gives to each block, never more than one row off target."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def apportion(weights: NDArray[np.float64], block_rows: int) -> NDArray[np.int64]:
+    """Rows of every source in every block; what a block rounds off, the next one gives back.
+
+    weights: (num_blocks, num_sources), rows sum to 1. Returns (num_blocks, num_sources), rows sum to block_rows.
+    The cumulative count of a source stays within one row of its cumulative target.
+    """
+    # Summing rounded float targets over a million blocks would drift: keep the targets cumulative.
+    targets = np.cumsum(np.asarray(weights, dtype=np.float64), axis=0) * block_rows
+    counts = np.empty(targets.shape, dtype=np.int64)
+    given = np.zeros(targets.shape[1], dtype=np.int64)
+    for block, target in enumerate(targets):
+        owed = target - given
+        count = np.maximum(np.floor(owed + 1e-9), 0).astype(np.int64)
+        missing = block_rows - int(count.sum())
+        remainder = owed - count
+        if missing > 0:  # give to the most owed; ties go to the first source
+            order = np.argsort(-remainder, kind="stable")
+            count[order[:missing]] += 1
+        elif missing < 0:  # sources already ahead of target: take from the least owed
+            order = np.argsort(np.where(count > 0, remainder, np.inf), kind="stable")
+            count[order[:-missing]] -= 1
+        counts[block] = count
+        given += count
+    return counts

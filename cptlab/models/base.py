@@ -1,0 +1,106 @@
+"""What a run starts from: random weights, a trained base, or a pre-trained model of the hub."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cptlab.errors import UserError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+WEIGHTS = "model.safetensors"
+
+
+@dataclass(frozen=True)
+class Base:
+    """Where the weights of a CPT run come from, as it stands in the record.
+
+    kind: `run` (trained by cptlab), `pretrained` (anything else), `scratch` (random weights).
+    run_id, step, tokens, lr_history: of the run that trained it; None if not known.
+    weights_sha256: of the safetensors files; "" for random weights.
+    """
+
+    kind: str
+    run_id: str | None = None
+    step: int | None = None
+    tokens: int | None = None
+    weights_sha256: str = ""
+    lr_history: dict | None = None
+
+
+@dataclass(kw_only=True)
+class Model(ABC):
+    """A model variant names its weights; building it imports torch and transformers, nothing before does."""
+
+    @abstractmethod
+    def folder(self) -> Path | None:
+        """Local Hugging Face folder of the weights and tokenizer; None for random weights."""
+
+    @abstractmethod
+    def base(self) -> Base:
+        """Identity of the weights. UserError if they are missing or do not match their record."""
+
+    @abstractmethod
+    def build(self, vocab_size: int, sequence_length: int, seed: int) -> PreTrainedModel:
+        """The model in fp32 on the CPU. UserError if the tokenizer or the row does not fit it."""
+
+    @abstractmethod
+    def identity(self) -> dict:
+        """What of this variant determines the numbers of a run (paths do not)."""
+
+
+def weights_sha256(folder: Path) -> str:
+    """SHA-256 over the safetensors files of a Hugging Face folder, in name order."""
+    files = sorted(folder.glob("*.safetensors"))
+    if not files:
+        raise UserError(f"model: no *.safetensors in {folder}; cptlab loads no pickled weights, convert them first")
+    digest = hashlib.sha256()
+    for file in files:
+        with file.open("rb") as handle:
+            while chunk := handle.read(1 << 22):
+                digest.update(chunk)
+    return digest.hexdigest()
+
+
+def base_of_run(run: Path) -> Base:
+    """The trained base in a run folder: its record says which weights and which history it should have."""
+    facts, done = (json.loads((run / name).read_text("utf8")) for name in ("run.json", "done.json"))
+    found = weights_sha256(run / "model")
+    if found != done.get("weights_sha256"):
+        raise UserError(
+            f"model.base {run}: its weights are not those of its record (SHA-256 {found[:12]}, record says"
+            f" {str(done.get('weights_sha256'))[:12]}); restore the folder or train it again with `make bases`"
+        )
+    return Base(
+        kind="run", run_id=facts["run_id"], step=facts["steps_total"], tokens=facts["tokens_total"],
+        weights_sha256=found, lr_history={"peak_lr": facts["peak_lr"], "schedule": facts["schedule"]},
+    )  # fmt: skip
+
+
+def load_pretrained(folder: str | Path, vocab_size: int, sequence_length: int) -> PreTrainedModel:
+    """A causal LM from a local folder, safetensors only, checked against tokenizer and row length."""
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(
+        folder, use_safetensors=True, dtype="float32", attn_implementation="sdpa", local_files_only=True
+    )
+    rows = model.get_input_embeddings().weight.shape[0]
+    if vocab_size > rows:
+        raise UserError(f"the tokenizer has {vocab_size} tokens but the model in {folder} embeds {rows}; use its own")
+    longest = getattr(model.config, "max_position_embeddings", sequence_length)
+    if sequence_length > longest:
+        raise UserError(f"data.sequence_length is {sequence_length}; the model in {folder} takes at most {longest}")
+    return model
+
+
+def count_params(model: PreTrainedModel) -> tuple[int, int]:
+    """(parameters without input and output embeddings, all parameters), tied ones counted once."""
+    total = sum(p.numel() for p in model.parameters())
+    ends = {id(m.weight): m.weight.numel() for m in (model.get_input_embeddings(), model.get_output_embeddings()) if m}
+    return total - sum(ends.values()), total

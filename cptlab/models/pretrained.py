@@ -1,0 +1,63 @@
+"""`model=pretrained`: any causal language model of transformers, from a local folder or a hub name."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cptlab.errors import UserError
+from cptlab.models.base import Base, Model, base_of_run, load_pretrained, weights_sha256
+from cptlab.variants import variant
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+
+@variant("model")
+@dataclass(kw_only=True)
+class Pretrained(Model):
+    """`path` is a Hugging Face folder, a run folder of cptlab, or a hub name (fetched once, safetensors only)."""
+
+    path: str = ""  # folder or hub name; required
+    revision: str = "main"  # branch, tag or commit of a hub name
+
+    def __post_init__(self) -> None:
+        if not self.path:
+            raise UserError("model=pretrained needs model.path=FOLDER or model.path=HUB_NAME")
+
+    def folder(self) -> Path:
+        """The local folder; a hub name is fetched into the hub's cache first."""
+        local = Path(self.path)
+        if (local / "model" / "config.json").exists():
+            return local / "model"
+        if (local / "config.json").exists():
+            return local
+        if local.exists() or self.path.startswith((".", "/", "~")) or self.path.count("/") > 1:
+            raise UserError(f"model.path: {self.path} holds no config.json; give a Hugging Face model folder")
+        from huggingface_hub import snapshot_download
+
+        try:
+            patterns = ["*.json", "*.safetensors", "*.model", "*.txt"]
+            return Path(snapshot_download(self.path, revision=self.revision, allow_patterns=patterns))
+        except (OSError, ValueError) as error:
+            raise UserError(
+                f"model.path: {self.path} is no folder here and could not be fetched from the hub"
+                f" ({type(error).__name__}{', offline' if os.environ.get('HF_HUB_OFFLINE') else ''})"
+            ) from error
+
+    def base(self) -> Base:
+        """The record of the run that trained it if cptlab did, else the hash of its weights."""
+        folder = self.folder()
+        if (folder.parent / "done.json").exists() and folder.name == "model":
+            return base_of_run(folder.parent)
+        return Base(kind="pretrained", weights_sha256=weights_sha256(folder))
+
+    def identity(self) -> dict:
+        """Nothing but the weights, which enter by their hash."""
+        return {}
+
+    def build(self, vocab_size: int, sequence_length: int, seed: int) -> PreTrainedModel:
+        """The weights in fp32."""
+        return load_pretrained(self.folder(), vocab_size, sequence_length)

@@ -1,0 +1,54 @@
+"""Compose, build and check every point of a grid before the first one runs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cptlab.errors import UserError
+from cptlab.launch import CONF, explain
+
+if TYPE_CHECKING:
+    from cptlab.config import TrainConfig
+
+
+def expand(overrides: list[str]) -> list[list[str]]:
+    """The points of a multirun command line, as Hydra's own sweeper makes them."""
+    from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    parsed = OverridesParser.create().parse_overrides(overrides)
+    return [list(point) for batch in BasicSweeper.split_arguments(parsed, None) for point in batch]
+
+
+def compose_point(overrides: list[str]) -> TrainConfig:
+    """The typed configuration of one point. UserError names what is wrong."""
+    from hydra import compose, initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
+    from hydra.errors import HydraException
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    from cptlab.config import register
+
+    register()
+    try:
+        if GlobalHydra.instance().is_initialized():
+            return OmegaConf.to_object(compose("train", overrides))  # type: ignore[return-value]
+        with initialize_config_dir(str(CONF), version_base="1.3"):
+            return OmegaConf.to_object(compose("train", overrides))  # type: ignore[return-value]
+    except (HydraException, OmegaConfBaseException) as error:
+        raise UserError(explain(error, "train")) from error
+
+
+def check_points(points: list[list[str]]) -> list[TrainConfig]:
+    """Compose all points and check their bases; the first mistake names its point."""
+    configs = []
+    for number, overrides in enumerate(points, 1):
+        try:
+            config = compose_point([o for o in overrides if not o.startswith("hydra")])
+            config.model.base()
+        except UserError as error:
+            where = f" (point {number} of {len(points)}: {' '.join(overrides)})" if len(points) > 1 else ""
+            raise UserError(f"{error}{where}; nothing was started") from error
+        configs.append(config)
+    return configs

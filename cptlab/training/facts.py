@@ -1,0 +1,118 @@
+"""The facts of a run: its identity and where it ran."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+from dataclasses import asdict, fields
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cptlab.data.corpus import Corpora
+from cptlab.models.base import Base
+from cptlab.records.identity import run_id
+from cptlab.records.run import RunFacts
+
+if TYPE_CHECKING:
+    from cptlab.config import TrainConfig
+
+PACKAGES = ("cptlab", "torch", "lightning", "transformers", "tokenizers", "numpy", "hydra-core")
+VARIANT_GROUPS = ("mixture", "replay", "lr_schedule", "objective", "optimizer")
+
+
+def described(variant: object) -> dict:
+    """Name and fields of a variant."""
+    return {"variant": variant.variant_name} | {f.name: getattr(variant, f.name) for f in fields(variant) if f.init}  # type: ignore[attr-defined, arg-type]
+
+
+def identify(config: TrainConfig, corpora: Corpora, base: Base) -> str:
+    """run_id of a configuration: corpora and base enter by content, paths and threads do not."""
+    return run_id(
+        {group: described(getattr(config, group)) for group in VARIANT_GROUPS}
+        | {
+            "model": config.model.identity(),
+            "base": {"weights_sha256": base.weights_sha256, "step": base.step},
+            "machine": config.machine.identity(),
+            "evaluation": {"rows": config.evaluation.rows, "points": config.evaluation.points,
+                           "spacing": config.evaluation.spacing},
+            "corpora": {name: {split: corpus.content_hash for split, corpus in splits.items()}
+                        for name, splits in corpora.corpora.items()},
+            "general": config.data.general,
+            "tokenizer_hash": corpora.tokenizer_hash,
+            "sequence_length": config.data.sequence_length,
+            "tokens_total": config.tokens_total,
+            "rows_per_step": config.rows_per_step,
+            "seed": config.seed,
+        }
+    )  # fmt: skip
+
+
+def gather_facts(
+    config: TrainConfig, overrides: list[str], corpora: Corpora, base: Base, identity: str, params: tuple[int, int]
+) -> RunFacts:
+    """run.json of a run that starts now."""
+    others = [name for name in corpora.corpora if name != config.data.general]
+    sha, dirty = git_state()
+    return RunFacts(
+        run_id=identity,
+        config={f.name: _plain(getattr(config, f.name)) for f in fields(config)},
+        overrides=overrides,
+        num_params_nonembed=params[0],
+        num_params_total=params[1],
+        tokens_total=config.tokens_total,
+        tokens_per_step=config.tokens_per_step,
+        steps_total=config.steps,
+        sequence_length=config.data.sequence_length,
+        base=asdict(base),
+        tokenizer_hash=corpora.tokenizer_hash,
+        corpora={
+            name: {split: {key: getattr(corpus, key) for key in
+                           ("content_hash", "num_tokens", "num_bytes", "num_documents")}
+                   for split, corpus in splits.items()}
+            for name, splits in corpora.corpora.items()
+        },
+        general=config.data.general,
+        domain=others[0] if len(others) == 1 else "",
+        seed=config.seed,
+        peak_lr=config.optimizer.peak_lr,
+        schedule=described(config.lr_schedule),
+        lr_is_constant_after_warmup=config.lr_schedule.is_constant,
+        warmup_tokens=config.lr_schedule.warmup_tokens,
+        resolved={"attention": "sdpa", "precision": config.machine.resolved_precision},
+        world_size=1,
+        git_sha=sha,
+        dirty=dirty,
+        versions={name: installed(name) for name in PACKAGES} | {"python": platform.python_version()},
+        hardware={"machine": platform.machine(), "system": platform.system(), "host": platform.node()},
+        started=datetime.now(UTC).isoformat(timespec="seconds"),
+    )  # fmt: skip
+
+
+def _plain(value: object) -> object:
+    if hasattr(value, "variant_name"):
+        return described(value)
+    return {f.name: getattr(value, f.name) for f in fields(value)} if hasattr(value, "__dataclass_fields__") else value  # type: ignore[arg-type]
+
+
+def installed(name: str) -> str:
+    """Version of an installed package, "" if it is not."""
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return ""
+
+
+def git_state() -> tuple[str, bool]:
+    """(commit of the source tree, whether tracked files differ from it); ("", False) outside a repository."""
+    root = Path(__file__).parents[2]
+
+    def git(*arguments: str) -> str | None:
+        try:
+            done = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, check=True)
+        except (OSError, subprocess.CalledProcessError):
+            return None
+        return done.stdout.strip()
+
+    return git("rev-parse", "HEAD") or "", bool(git("status", "--porcelain", "--untracked-files=no"))

@@ -1,0 +1,59 @@
+"""What a reader sees of a run: a bar in a terminal, plain lines at evaluations elsewhere."""
+
+import sys
+import time
+from collections.abc import Mapping
+
+
+class Progress:
+    """Tokens/s, losses and time left of one run. `quiet` shows nothing (a driver shows one line a point)."""
+
+    def __init__(self, name: str, steps: int, tokens_per_step: int, quiet: bool = False) -> None:
+        self.name, self.steps, self.tokens_per_step = name, steps, tokens_per_step
+        self.terminal = sys.stderr.isatty() and not quiet
+        self.plain = not self.terminal and not quiet
+        self.started = self.shown = time.monotonic()
+
+    def update(self, step: int, train_loss: float, losses: Mapping[str, float]) -> None:
+        """After a step; redraws at most five times a second."""
+        now = time.monotonic()
+        if self.terminal and (now - self.shown > 0.2 or step == self.steps):
+            self.shown = now
+            filled = int(24 * step / self.steps)
+            bar = "█" * filled + "░" * (24 - filled)
+            text = f"{self.name} {bar} {step}/{self.steps}  {self._speed(step)}  train {train_loss:.3f}{_losses(losses)}"
+            sys.stderr.write(f"\r\x1b[2K{text}")
+            sys.stderr.flush()
+
+    def evaluated(self, step: int, losses: Mapping[str, float]) -> None:
+        """After an evaluation; starts the clock at the first one."""
+        if step == 0:
+            self.started = time.monotonic()
+        if self.plain:
+            speed = f"  {self._speed(step)}" if step else "  before the first update"
+            print(f"{self.name} step {step}/{self.steps}{_losses(losses)}{speed}", file=sys.stderr, flush=True)
+
+    def close(self) -> None:
+        """Leave the bar's line."""
+        if self.terminal:
+            sys.stderr.write("\n")
+
+    def _speed(self, step: int) -> str:
+        seconds = max(time.monotonic() - self.started, 1e-9)
+        rate = step * self.tokens_per_step / seconds
+        left = seconds / max(step, 1) * (self.steps - step)
+        return f"{rate / 1e3:.1f}k tokens/s, {duration(left)} left"
+
+
+def _losses(losses: Mapping[str, float]) -> str:
+    return "".join(f"  {name} {loss:.4f}" for name, loss in losses.items())
+
+
+def duration(seconds: float) -> str:
+    """'45 s', '3 min 20 s', '2 h 05 min'."""
+    seconds = round(seconds)
+    if seconds < 60:
+        return f"{seconds} s"
+    if seconds < 3600:
+        return f"{seconds // 60} min {seconds % 60:02d} s"
+    return f"{seconds // 3600} h {seconds % 3600 // 60:02d} min"

@@ -1,0 +1,91 @@
+"""The Lightning callback that evaluates, records, tracks and shows progress."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import lightning as L
+
+from cptlab.data.corpus import Corpora
+from cptlab.data.stream import TokenStream, evaluation_batch
+from cptlab.records.run import EvalRow, RunFolder
+from cptlab.schedules.area import anneal_area, learning_rates, lr_area
+from cptlab.training.evaluate import evaluation_steps, measure
+from cptlab.training.module import CPTModule, NotFiniteError
+from cptlab.training.progress import Progress
+
+if TYPE_CHECKING:
+    from cptlab.config import TrainConfig
+
+
+ENDS_ONLY = ("valid", "test")
+
+
+class Recorder(L.Callback):
+    """Evaluates every corpus before the first update and at exponentially spaced steps.
+
+    Split `fit` feeds the laws and is measured at every point; `valid` (to choose, for instance, a base's LR)
+    and `test` (to judge recommendations) before the first update and at the end.
+    """
+
+    def __init__(self, config: TrainConfig, corpora: Corpora, stream: TokenStream, folder: RunFolder, progress: Progress):
+        self.folder, self.stream, self.progress, self.tracking = folder, stream, progress, config.tracking
+        self.batch_rows, self.token_bytes = config.evaluation.batch_rows, corpora.token_bytes
+        self.steps = set(evaluation_steps(stream.steps, config.evaluation.points, config.evaluation.spacing))
+        self.batches = {
+            (name, split): evaluation_batch(
+                splits[split], config.evaluation.rows, stream.sequence_length, stream.eos_id
+            )
+            for name, splits in corpora.corpora.items()
+            for split in ("fit", *ENDS_ONLY)
+        }
+        rates = learning_rates(
+            config.lr_schedule, config.optimizer.peak_lr, stream.tokens_per_step, config.tokens_total
+        )
+        self.rates, self.lr_area, self.anneal_area = rates, lr_area(rates), anneal_area(rates)
+        self.losses: dict[str, float] = {}  # domain -> last loss of split fit [nat/token]
+        self.started = time.monotonic()
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Before the first update: the base losses."""
+        self.record(pl_module, 0)  # type: ignore[arg-type]
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: object, batch: Mapping, batch_idx: int
+    ) -> None:
+        """After each update."""
+        step = trainer.global_step
+        self.progress.update(step, pl_module.last_loss, self.losses)  # type: ignore[arg-type]
+        if step in self.steps:
+            self.record(pl_module, step)  # type: ignore[arg-type]
+
+    def record(self, module: CPTModule, step: int) -> None:
+        """Measure, append to the record, tell the tracker."""
+        rows = []
+        for (domain, split), batch in self.batches.items():
+            if split in ENDS_ONLY and step not in (0, self.stream.steps):
+                continue
+            rows.append(self._row(module, step, domain, split, batch))
+        self.folder.append(rows)
+        self.losses = {row.domain: row.loss for row in rows if row.split == "fit"}
+        values = {f"loss/{row.split}/{row.domain}": row.loss for row in rows} | {"lr": rows[0].lr}
+        self.tracking.log(rows[0].tokens_seen, values)
+        self.progress.evaluated(step, self.losses)
+
+    def _row(self, module: CPTModule, step: int, domain: str, split: str, batch) -> EvalRow:
+        measured = measure(module, batch, self.token_bytes, self.batch_rows)
+        if not measured.loss_sum < float("inf"):
+            raise NotFiniteError(f"the loss of {domain} is {measured.loss_sum} at step {step}")
+        now = max(step - 1, 0)
+        areas = (float(self.lr_area[now]), float(self.anneal_area[now])) if step else (0.0, 0.0)
+        return EvalRow(
+            run_id=self.folder.path.name, attempt=self.folder.attempt, step=step,
+            tokens_seen=step * self.stream.tokens_per_step, tokens_by_corpus=self.stream.tokens_by_corpus(step),
+            unique_tokens_by_corpus=self.stream.unique_tokens_by_corpus(step),
+            replay_tokens=self.stream.replay_tokens(step), lr=float(self.rates[now]) if step else 0.0,
+            lr_area=areas[0], anneal_area=areas[1], domain=domain, split=split, loss_sum=measured.loss_sum,
+            num_tokens=measured.num_tokens, num_bytes=measured.num_bytes, loss_se=measured.loss_se,
+            seconds=round(time.monotonic() - self.started, 3),
+        )  # fmt: skip

@@ -1,0 +1,78 @@
+"""Trackers mirror the record to another place; the record in `runs/` stays the primary one."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cptlab.errors import UserError, closest
+from cptlab.variants import variant
+
+MODES = ("online", "offline")
+
+
+@dataclass(kw_only=True)
+class Tracking(ABC):
+    """Told of the start, of every evaluation and of the end of a run."""
+
+    @abstractmethod
+    def start(self, facts: dict, folder: Path) -> None:
+        """A run begins; facts is its run.json."""
+
+    @abstractmethod
+    def log(self, tokens: int, values: dict[str, float]) -> None:
+        """Values (name -> number) at a number of CPT tokens."""
+
+    @abstractmethod
+    def finish(self, summary: dict[str, float], failed: bool) -> None:
+        """The run is over."""
+
+
+@variant("tracking", "none")
+@dataclass(kw_only=True)
+class NoTracking(Tracking):
+    """Nothing is sent anywhere."""
+
+    def start(self, facts: dict, folder: Path) -> None:
+        """Nothing."""
+
+    def log(self, tokens: int, values: dict[str, float]) -> None:
+        """Nothing."""
+
+    def finish(self, summary: dict[str, float], failed: bool) -> None:
+        """Nothing."""
+
+
+@variant("tracking", "wandb")
+@dataclass(kw_only=True)
+class WandB(Tracking):
+    """Weights & Biases; `mode=offline` needs no network and is sent later with `wandb sync`."""
+
+    project: str = "cptlab"
+    mode: str = "online"  # online or offline
+    folder: str = "runs"  # the W&B files go to <folder>/wandb
+    _run: object = field(default=None, init=False, repr=False, metadata={"omegaconf_ignore": True})
+
+    def __post_init__(self) -> None:
+        if self.mode not in MODES:
+            raise UserError(f"tracking.mode is {self.mode}.{closest(self.mode, MODES)}")
+
+    def start(self, facts: dict, folder: Path) -> None:
+        """One W&B run a run_id; an attempt after a crash is a new W&B run of the same name."""
+        import wandb
+
+        Path(self.folder).mkdir(parents=True, exist_ok=True)
+        self._run = wandb.init(
+            project=self.project, mode=self.mode, dir=self.folder, name=facts["run_id"], config=facts,  # pyright: ignore
+            settings=wandb.Settings(silent=True, console="off"),
+        )  # fmt: skip
+
+    def log(self, tokens: int, values: dict[str, float]) -> None:
+        """Against tokens."""
+        self._run.log({"tokens": tokens, **values})  # type: ignore[attr-defined]
+
+    def finish(self, summary: dict[str, float], failed: bool) -> None:
+        """Final losses into the summary."""
+        self._run.summary.update(summary)  # type: ignore[attr-defined]
+        self._run.finish(exit_code=int(failed))  # type: ignore[attr-defined]
