@@ -1,13 +1,18 @@
 """Train one point, or with -m a grid, and record it. `python train.py --help` shows groups and defaults."""
 
+from __future__ import annotations
+
 import sys
 import time
+from typing import TYPE_CHECKING
 
 from cptlab.launch import launch
 
+if TYPE_CHECKING:
+    from cptlab.config import TrainConfig
+
 started = time.monotonic()
-ended: list[float] = []  # seconds of the points of this multirun that trained
-total = 1
+total = 1  # points of this command
 
 
 def preflight(overrides: list[str]) -> None:
@@ -20,17 +25,16 @@ def preflight(overrides: list[str]) -> None:
     check_points(points)
 
 
-def task(cfg) -> None:  # noqa: ANN001
+def task(config: TrainConfig) -> None:
     """One point."""
     from hydra.core.hydra_config import HydraConfig
-    from omegaconf import OmegaConf
 
     from cptlab.sweeps.lines import outcome_line
     from cptlab.training.run import train_point
 
     hydra = HydraConfig.get()
-    outcome = train_point(OmegaConf.to_object(cfg), list(hydra.overrides.task))  # type: ignore[arg-type]
-    number = 1 + hydra.job.num if "num" in hydra.job and total > 1 else 1
+    outcome = train_point(config, list(hydra.overrides.task))
+    number = 1 + hydra.job.num if total > 1 else 1
     print(outcome_line(outcome, number, total, time.monotonic() - started), flush=True)
     if outcome.status == "failed" and total == 1:
         sys.exit(1)

@@ -1,4 +1,4 @@
-"""cptlab: continual pre-training as a measurement. `cptlab.fit(law, table)`, `cptlab.recommend(fits, question)`."""
+"""Continual pre-training as a measurement: `cptlab.fit(law, table)`, `cptlab.recommend(fits, question)`."""
 
 import importlib
 from typing import TYPE_CHECKING, Any
@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from cptlab.fitting.fit import fit as fit
 
-# Public name -> module that holds it, imported at first use: `import cptlab` costs nothing, and neither needs torch.
+# Public name -> its module, imported at first use: `import cptlab` costs nothing, and neither needs torch.
 _PUBLIC = {"fit": "cptlab.fitting.fit", "recommend": "cptlab.decisions.recommend"}
 __all__ = ["fit", "recommend"]
 
 
-def __getattr__(name: str) -> Any:  # noqa: ANN401
+def __getattr__(name: str) -> Any:
     if name not in _PUBLIC:
         raise AttributeError(f"module cptlab has no attribute {name}")
     return getattr(importlib.import_module(_PUBLIC[name]), name)

@@ -7,14 +7,18 @@ import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from cptlab.errors import UserError, closest
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
 
 CONF = Path(__file__).parents[1] / "conf"
 
 
 def launch(task: Callable, config_name: str, preflight: Callable[[list[str]], None] | None = None) -> None:
-    """Run `task(cfg: DictConfig)` under Hydra, or print the mistake and exit with 2.
+    """Run `task(config: TrainConfig | FitConfig)` under Hydra, or print the mistake and exit with 2.
 
     preflight: given the command line's overrides of a multirun, checks every point before the first runs.
     """
@@ -25,12 +29,20 @@ def launch(task: Callable, config_name: str, preflight: Callable[[list[str]], No
     from cptlab.config import register
 
     os.environ["HYDRA_FULL_ERROR"] = "1"  # exceptions come to us, not to Hydra's own printer
+
+    def checked(cfg: DictConfig) -> None:
+        try:
+            task(typed(cfg))
+        except UserError as error:
+            refuse(error)
+
     try:
         register()
+        sys.argv[1:] = [dict_override(argument) for argument in sys.argv[1:]]
         overrides = [a for a in sys.argv[1:] if not a.startswith("-")]
         if preflight and {"-m", "--multirun"} & set(sys.argv[1:]):
             preflight(overrides)
-        hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(task)()
+        hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(checked)()
     except UserError as error:
         refuse(error)
     except (HydraException, OmegaConfBaseException) as error:
@@ -40,32 +52,54 @@ def launch(task: Callable, config_name: str, preflight: Callable[[list[str]], No
         sys.exit(130)
 
 
-def refuse(error: object) -> None:
+def dict_override(argument: str) -> str:
+    """`data.corpora={a: x}` -> `++data.corpora={a: x}`: Hydra lets a mapping gain keys only with a plus."""
+    return f"++{argument}" if re.match(r"[\w.]+=\{", argument) else argument
+
+
+def refuse(error: object) -> NoReturn:
     """Print the sentence, exit with 2."""
     print(f"error: {error}", file=sys.stderr)
     sys.exit(2)
 
 
+def typed(cfg: DictConfig) -> Any:
+    """The dataclasses behind a composed configuration. UserError for a wrong value or an added key."""
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    groups = [(f"{name}.", cfg[name]) for name in cfg if OmegaConf.is_dict(cfg[name])]
+    for prefix, node in [("", cfg), *groups]:
+        kind = OmegaConf.get_type(node)
+        if kind is not None and hasattr(kind, "__dataclass_fields__"):
+            for key in node:
+                if key not in kind.__dataclass_fields__:
+                    known = [f"{prefix}{name}" for name in kind.__dataclass_fields__]
+                    raise UserError(f"{prefix}{key} is no key of {kind.__name__}.{closest(f'{prefix}{key}', known)}")
+    try:
+        return OmegaConf.to_object(cfg)
+    except OmegaConfBaseException as error:
+        raise UserError(explain(error, "train")) from error
+
+
 def explain(error: Exception, config_name: str) -> str:
     """One sentence for an error of Hydra or OmegaConf, with the closest valid names."""
-    cause = user_error_in(error)
-    if cause:
+    if cause := user_error_in(error):
         return str(cause)
     text = " ".join(str(error).split())
-    override = re.search(r"[Oo]verride (?:of )?'?([\w.@/+~]+)'?", text)
-    key = re.search(r"Key '([^']+)' (?:not in|is not in struct)|Could not override '([^']+)'", text)
-    option = re.search(r"Could not find '?(?:\w+/)*?(\w+)/(\w+)'", text) or re.search(r"In '[^']+': Could not find '(\w+)/(\w+)'", text)
-    if option:
-        group, name = option.groups()
-        return f"{group}={name} does not exist.{closest(name, options(group))}"
+    if option := re.search(r"Could not find '?(?:\w+/)*?(\w+)/(\w+)'", text):
+        return f"{option[1]}={option[2]} does not exist.{closest(option[2], options(option[1]))}"
     full = re.search(r"full_key: (\S+)", text)
-    if key or (full and "not in" in text):
-        path = next(filter(None, (full and full[1], *(key.groups() if key else ()))), "")
-        return f"{path} is no key of {config_name}.{closest(path, known_keys(config_name))}"
-    if full:
-        reason = re.sub(r"\s*(full_key|object_type|reference_type)[:=].*", "", text)
-        return f"{full[1]}: {reason}"
-    return text if not override else f"{override[1]}: {text}"
+    key = re.search(r"Could not override '([^']+)'|Key '([^']+)' (?:not in|is not in struct)", text)
+    if key:
+        path = key[1] or (full[1] if full else key[2])
+        head = path.rpartition(".")[0]
+        siblings = [name for name in known_keys(config_name) if name.rpartition(".")[0] == head]
+        return f"{path} is no key of {config_name}.{closest(path, siblings or known_keys(config_name))}"
+    if wrong := re.search(r"Error merging override (\S+?)=", text):
+        reason = str(error.__cause__ or error).splitlines()[0]
+        return f"{wrong[1]}: {reason}"
+    return f"{full[1]}: {str(error).splitlines()[0]}" if full else text
 
 
 def user_error_in(error: BaseException | None) -> UserError | None:
@@ -83,20 +117,19 @@ def options(group: str) -> list[str]:
 
 
 def known_keys(config_name: str) -> list[str]:
-    """Dotted keys of the default configuration and of every variant of every group."""
-    from omegaconf import OmegaConf
+    """Dotted keys of a configuration, those of every variant of every group included."""
+    from dataclasses import fields, is_dataclass
 
     from cptlab.config import TrainConfig
     from cptlab.fit_config import FitConfig
     from cptlab.variants import discover
 
-    root = {"train": TrainConfig, "fit_law": FitConfig}[config_name]
-    names = set()
     groups = discover()
-    for name in root.__dataclass_fields__:
-        names.add(name)
-        for cls in groups.get(name, {}).values():
-            names |= {f"{name}.{field}" for field in cls.__dataclass_fields__ if not field.startswith("_")}
-    for key, value in OmegaConf.structured(root).items_ex(resolve=False) if False else []:
-        names.add(f"{key}.{value}")
+    names = set()
+    for field in fields({"train": TrainConfig, "fit_law": FitConfig}[config_name]):
+        names.add(field.name)
+        classes = list(groups.get(field.name, {}).values())
+        if not classes and isinstance(field.type, type) and is_dataclass(field.type):
+            classes = [field.type]
+        names |= {f"{field.name}.{inner.name}" for cls in classes for inner in fields(cls) if inner.init}
     return sorted(names)

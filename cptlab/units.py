@@ -37,7 +37,7 @@ QUANTITIES: dict[str, Quantity] = {
     "general_share": Quantity("1", 0, 1, "achieved share of the general corpus in the tokens so far"),
     "replay_share": Quantity("1", 0, 1, "share of the tokens so far that Replay drew"),
     "injected_share": Quantity("1", 0, 1, "share of pre-training text injected into fine-tuning"),
-    "unique_tokens": Quantity("token", 1, inf, "distinct tokens of the row's domain trained on so far"),
+    "unique_tokens": Quantity("token", 0, inf, "distinct tokens of the row's domain trained on so far"),
     "num_params_mean": Quantity("1", 1, inf, "time-averaged active parameters (sparse training)"),
     "from_scratch": Quantity("1", 0, 1, "1 if the run started from random weights, else 0"),
     "flops": Quantity("FLOP", 1, inf, "training compute of the run up to the row"),

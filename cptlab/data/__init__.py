@@ -1,0 +1,1 @@
+"""Text to batches: sources, tokenizer, memory-mapped corpora, the order of rows."""

@@ -158,9 +158,7 @@ def save_tokenizer(path: str, tokenizer: Tokenizer, folder: Path) -> None:
         (folder / "tokenizer_config.json").write_text(json.dumps(config, indent=2) + "\n")
 
 
-def write_manifest(
-    folder: Path, fingerprint: str, tokenizer: Tokenizer, corpora: dict[str, dict[str, Corpus]]
-) -> None:
+def write_manifest(folder: Path, fingerprint: str, tokenizer: Tokenizer, corpora: dict[str, dict[str, Corpus]]) -> None:
     """manifest.json, the last file: it makes the folder whole."""
     manifest = {
         "format": FORMAT,
@@ -187,9 +185,7 @@ def open_corpora(folder: Path, general: str, *, verify: bool = False) -> Corpora
     manifest = json.loads((folder / "manifest.json").read_text())
     corpora = {
         name: {
-            split: Corpus(
-                name=name, domain=name, split=split, path=str(folder / f"{name}.{split}.bin"), **facts
-            )
+            split: Corpus(name=name, domain=name, split=split, path=str(folder / f"{name}.{split}.bin"), **facts)
             for split, facts in splits.items()
         }
         for name, splits in manifest["corpora"].items()
@@ -221,8 +217,8 @@ def check_lengths(corpora: Corpora, sequence_length: int) -> None:
             if splits[split].num_tokens < sequence_length + 1:
                 raise UserError(
                     f"corpus {name}: its {split} split has {splits[split].num_tokens} tokens in "
-                    f"{splits[split].num_documents} documents, fewer than one row of data.sequence_length + 1 = "
-                    f"{sequence_length + 1}; give it more documents or a shorter row."
+                    f"{splits[split].num_documents} documents, fewer than one row of "
+                    f"data.sequence_length + 1 = {sequence_length + 1}; give it more text or a shorter row."
                 )
 
 

@@ -5,13 +5,14 @@ from numpy.typing import NDArray
 
 UInt = NDArray[np.uint64]
 _ROUNDS = 6
+_MASK = 0xFFFFFFFFFFFFFFFF
 
 
 def key_of(*parts: int) -> int:
     """A 64-bit key from small integers (seed, corpus index, epoch, ...), well mixed."""
     key = 0x9E3779B97F4A7C15
     for part in parts:
-        key = int(_mix(np.array([(key ^ (part + 0x632BE59BD9B4E019)) & 0xFFFFFFFFFFFFFFFF], np.uint64))[0])
+        key = _mix_one(key ^ (part + 0x632BE59BD9B4E019) & _MASK)
     return key
 
 
@@ -35,7 +36,7 @@ def permute(index: NDArray[np.int64], size: int, key: int) -> NDArray[np.int64]:
 
 def key_of_round(key: int, i: int) -> int:
     """Round key i of a permutation."""
-    return (key + i * 0xD1342543DE82EF95) & 0xFFFFFFFFFFFFFFFF
+    return (key + i * 0xD1342543DE82EF95) & _MASK
 
 
 def _mix(value: UInt) -> UInt:
@@ -43,3 +44,10 @@ def _mix(value: UInt) -> UInt:
     value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     value = (value ^ (value >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return value ^ (value >> np.uint64(31))
+
+
+def _mix_one(value: int) -> int:
+    """`_mix` of one Python integer: no array is made for a key."""
+    value = ((value ^ (value >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
+    value = ((value ^ (value >> 27)) * 0x94D049BB133111EB) & _MASK
+    return value ^ (value >> 31)

@@ -42,9 +42,7 @@ def token_dtype(vocab_size: int) -> str:
     return "uint16" if vocab_size <= 2**16 else "uint32"
 
 
-def write_corpus(
-    name: str, documents: Iterable[Document], tokenizer: Tokenizer, folder: Path
-) -> dict[str, Corpus]:
+def write_corpus(name: str, documents: Iterable[Document], tokenizer: Tokenizer, folder: Path) -> dict[str, Corpus]:
     """Tokenise documents into `<folder>/<name>.<split>.bin`, one file a split. Streams: memory is bounded."""
     dtype = token_dtype(tokenizer.vocab_size)
     kind = np.dtype(dtype).newbyteorder("<")

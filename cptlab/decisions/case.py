@@ -1,15 +1,20 @@
 """Where a question is asked: size, tokens, base losses, and the fitted curves there."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import nan
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cptlab.decisions.question import Question
 from cptlab.errors import UserError, closest
-from cptlab.fitting.fit import Fit
+
+if TYPE_CHECKING:
+    from cptlab.fitting.fit import Fit
 
 Array = NDArray[np.float64]
 SAME = 1e-3  # relative difference below which two sizes are one
@@ -54,16 +59,19 @@ class Case:
                     "does not set; fit a law of num_params, tokens and share, or runs of one value"
                 )
             known.setdefault(name, measured[0])
-        return {
-            name: np.broadcast_to(np.asarray(value, float), domain_share.shape)
-            for name, value in known.items()
-        }
+        return {name: np.broadcast_to(np.asarray(value, float), domain_share.shape) for name, value in known.items()}
 
     def predict(self, role: str, domain_share: Array) -> tuple[Array, Array]:
-        """Point fit (m,) and draws (num_draws, m) of the loss of one role [nat/token]."""
+        """Point fit (m,) and draws (num_draws, m) of the loss of one role [nat/token].
+
+        A draw is a refit, shifted along the whole curve by a normal error of the size of `misfit`: parameters
+        alone know nothing of a law whose form is slightly wrong, and give intervals that are too narrow.
+        """
         columns = self.columns(role, domain_share)
         fit = self.fits[role]
-        return np.asarray(fit.predict(columns)), np.asarray(fit.predict_draws(columns))
+        draws = np.asarray(fit.predict_draws(columns))
+        shift = np.random.default_rng(sorted(self.fits).index(role)).standard_normal(len(draws))
+        return np.asarray(fit.predict(columns)), draws + misfit(fit, self.num_params) * shift[:, None]
 
 
 def resolve(fits: Mapping[str, Fit], question: Question) -> Case:
@@ -72,9 +80,7 @@ def resolve(fits: Mapping[str, Fit], question: Question) -> Case:
     names = {"general": general, "domain": domain}
     by_role = {role: fits[name] for role, name in names.items()}
     if len({len(fit.draws) for fit in by_role.values()}) > 1:
-        raise UserError(
-            f"the fits of {general} and {domain} have different num_draws, so draws cannot be paired"
-        )
+        raise UserError(f"the fits of {general} and {domain} have different num_draws, so draws cannot be paired")
     rows = by_role["domain"].observations.columns
     num_params = question.num_params or float(rows.get("num_params", np.array([nan])).max())
     tokens = question.tokens or _most_tokens(rows, num_params)
@@ -86,6 +92,8 @@ def resolve(fits: Mapping[str, Fit], question: Question) -> Case:
                 f"the loss of {name} before the first update is not known, so no rise can be measured; "
                 f'give it as "question.base_loss={{{name}: 2.87}}"'
             )
+        if sentence and role == "domain":
+            continue  # no limit rests on it
         base_loss |= {} if value is None else {role: value}
         guessed += [sentence] if sentence else []
     return Case(names, by_role, num_params, tokens, base_loss, guessed)
@@ -132,6 +140,23 @@ def base_loss_at(fit: Fit, name: str, num_params: float, question: Question) -> 
     )
 
 
+def misfit(fit: Fit, num_params: float) -> float:
+    """How far whole runs lie off the law at their end: RMS over runs of the mean residual [nat/token].
+
+    Of the rows in the last third of the measured tokens, and of runs of that size where there are any.
+    """
+    rows = fit.observations
+    near = np.ones(len(rows), dtype=bool)
+    if "tokens" in rows.columns:
+        tokens = rows["tokens"]
+        near = tokens >= tokens.max() - np.ptp(tokens) / 3
+    if "num_params" in rows.columns:
+        same = near & np.isclose(rows["num_params"], num_params, rtol=SAME)
+        near = same if same.any() else near
+    of_runs = [fit.residuals[near & (rows.run == run)].mean() for run in np.unique(rows.run[near])]
+    return float(np.sqrt(np.mean(np.square(of_runs))))
+
+
 def _most_tokens(rows: Mapping[str, Array], num_params: float) -> float:
     """Most tokens measured at that size; of all sizes where that one was not measured."""
     tokens = rows.get("tokens", np.array([nan]))
@@ -164,8 +189,6 @@ def _whose(fits: Mapping[str, Fit], column: str, other: str) -> str:
     same = [
         name
         for name, own in ((name, fit.observations) for name, fit in fits.items())
-        if name != other
-        and {column, "share"} <= own.columns.keys()
-        and np.allclose(own[column], own["share"])
+        if name != other and {column, "share"} <= own.columns.keys() and np.allclose(own[column], own["share"])
     ]
     return same[0] if len(same) == 1 else ""

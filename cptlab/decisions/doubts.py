@@ -1,16 +1,22 @@
 """Why an answer may be wrong: each doubt is one sentence, and one is enough for `measure_first`."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cptlab.decisions.case import Case
 from cptlab.decisions.question import Answer, Question
-from cptlab.fitting.fit import Fit
+
+if TYPE_CHECKING:
+    from cptlab.fitting.fit import Fit
 
 Array = NDArray[np.float64]
 REACH = 10  # times the measured range that a tested extrapolation in size or tokens may go
+STEP = 0.02  # half the width over which the slope at the choice is taken
 NEAR = 0.01  # how far outside the measured shares, or relatively the tokens, still counts as inside
 
 
@@ -32,6 +38,9 @@ def measured_shares(case: Case) -> tuple[float, float]:
 
 def doubts(case: Case, question: Question, point: Answer, share_draws: Array, met: Array) -> Iterator[str]:
     """Reasons to measure first. share_draws (k,) with 0 where a draw meets nothing, met (k,) in {0, 1}."""
+    for role, fit in case.fits.items():
+        if not fit.success:
+            yield f"the fit of {case.names[role]} did not converge"
     chosen = float(point.share)
     tail = (1 - question.level) / 2
     if not len(share_draws):
@@ -49,11 +58,11 @@ def doubts(case: Case, question: Question, point: Answer, share_draws: Array, me
             yield f"in {unmet:.0%} of the draws no share meets the question"
     if not bool(point.is_interval):
         yield "the shares that meet the question have a gap between them, which the data should confirm"
-    yield from _heldout_doubts(case, question)
+    yield from _heldout_doubts(case, question, chosen)
     yield from _range_doubts(case, chosen)
 
 
-def _heldout_doubts(case: Case, question: Question) -> Iterator[str]:
+def _heldout_doubts(case: Case, question: Question, chosen: float) -> Iterator[str]:
     """A law that does no better on left-out shares than the nearest run gives no reason to believe it."""
     for role, fit in case.fits.items():
         name, ours, theirs = case.names[role], _rmse(fit, "ratio"), _rmse(fit, "ratio", "nearest_run")
@@ -64,13 +73,20 @@ def _heldout_doubts(case: Case, question: Question) -> Iterator[str]:
                 f"on left-out shares the law misses {name} by {ours:.3g} nat, no better than the nearest run "
                 f"({theirs:.3g})"
             )
-    limit = question.limits(case.base_loss).get("general")
-    error = _rmse(case.fits["general"], "ratio")
-    if limit is not None and error is not None and error > (room := limit - case.base_loss["general"]):
-        yield (
-            f"on left-out shares the law misses {case.names['general']} by {error:.3g} nat, more than the "
-            f"allowed rise of {room:.3g}"
-        )
+    for role in question.limits(case.base_loss):
+        error, slope = _rmse(case.fits[role], "ratio"), _slope(case, role, chosen)
+        if 0 < chosen < 1 and error is not None and error > slope * question.max_interval_width:
+            yield (
+                f"on left-out shares the law misses {case.names[role]} by {error:.3g} nat, which moves the "
+                f"choice by {min(error / max(slope, 1e-9), 1):.2f}"
+            )
+
+
+def _slope(case: Case, role: str, chosen: float) -> float:
+    """|dL/dr| of the point fit around the choice [nat/token]."""
+    ends = np.clip([chosen - STEP, chosen + STEP], 0, 1)
+    loss, _ = case.predict(role, ends)
+    return float(abs(np.diff(loss)[0] / np.diff(ends)[0]))
 
 
 def _range_doubts(case: Case, chosen: float) -> Iterator[str]:

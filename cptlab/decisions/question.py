@@ -49,9 +49,7 @@ class Question(ABC):
         if not 0 < self.level < 1:
             raise UserError(f"question.level is {self.level}; it must lie between 0 and 1")
         if not 0 < self.max_interval_width <= 1:
-            raise UserError(
-                f"question.max_interval_width is {self.max_interval_width}; it must lie in (0, 1]"
-            )
+            raise UserError(f"question.max_interval_width is {self.max_interval_width}; it must lie in (0, 1]")
         for key in ("num_params", "tokens"):
             value = getattr(self, key)
             if value is not None and not 1 <= value < np.inf:

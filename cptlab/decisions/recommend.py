@@ -1,11 +1,14 @@
 """Fitted laws + a question -> a recommendation: a choice with its interval, or the reason to measure first.
 
 The choice comes from the point fit, its interval from paired draws: draw k of the general and of the domain
-law rest on the same weights of the runs, so their errors move together as they do in the data.
+law rest on the same weights of the runs, so their errors move together as they do in the data. Each draw also
+carries the law's own misfit (`case.misfit`).
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,26 +18,25 @@ from cptlab.decisions.doubts import doubts, extrapolation, measured_shares
 from cptlab.decisions.next_runs import next_shares
 from cptlab.decisions.question import Question
 from cptlab.decisions.recommendation import Curves, Recommendation
-from cptlab.fitting.fit import Fit
+
+if TYPE_CHECKING:
+    from cptlab.fitting.fit import Fit
 
 Array = NDArray[np.float64]
 GRID = np.linspace(0, 1, 401)  # domain shares; a binding constraint is refined between two of them
 
 
-def recommend(
-    fits: Mapping[str, Fit], question: Question, sizes: Mapping[float, str] | None = None
-) -> Recommendation:
+def recommend(fits: Mapping[str, Fit], question: Question, sizes: Mapping[float, str] | None = None) -> Recommendation:
     """Answer a question about two corpora.
 
     fits: corpus -> its fit, all from one table with one seed. sizes: num_params -> train.py's name of it.
     """
     case = resolve(fits, question)
-    failed = [f"{case.names[role]}: {fit.message}" for role, fit in case.fits.items() if not fit.success]
-    if failed:
-        return _abstain(case, question, f"the fit failed ({'; '.join(failed)})", None, [])
     loss, draws = {}, {}
-    for role in case.fits:
+    for role, name in case.names.items():
         loss[role], draws[role] = case.predict(role, GRID)
+        if not np.isfinite(loss[role]).all():
+            return _abstain(case, question, f"the fit of {name} failed: {case.fits[role].message}", None, [])
     finite = np.isfinite(draws["general"]).all(-1) & np.isfinite(draws["domain"]).all(-1)
     draws = {role: values[finite] for role, values in draws.items()}
     curves = _curves(case, question, loss, draws)
@@ -63,7 +65,7 @@ def recommend(
         extrapolation=extrapolation(case, chosen),
         because=because[0].upper() + because[1:] + ".",
         next_runs=_runs(case, [chosen, *(interval or ())], sizes),
-        question=question.facts() | case.names,
+        question=question.facts() | dict(case.names),
         curves=curves,
     )
 
@@ -82,7 +84,7 @@ def _abstain(
         extrapolation=case.guessed,
         because=why[0].upper() + why[1:] + ".",
         next_runs=next_runs,
-        question=question.facts() | case.names,
+        question=question.facts() | dict(case.names),
         curves=curves,
     )
 
@@ -95,7 +97,7 @@ def _interval(draws: Array, level: float) -> tuple[float, float] | None:
 
 
 def _predicted(case: Case, role: str, chosen: float, level: float) -> tuple[float, float, float]:
-    """(low, mid, high) of the mean loss at the choice; the interval of the law, without the seed's noise."""
+    """(low, mid, high) of the mean loss at the choice; over the draws."""
     point, draws = case.predict(role, np.array([chosen]))
     mid = float(point[0])
     low, high = _interval(draws[np.isfinite(draws[:, 0]), 0], level) or (mid, mid)

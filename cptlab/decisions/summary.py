@@ -1,12 +1,18 @@
 """A recommendation and its fits as a few lines for a terminal."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Mapping, Sequence
 from textwrap import wrap
+from typing import TYPE_CHECKING
 
 from cptlab.decisions.recommendation import Recommendation
-from cptlab.fitting.fit import Fit
+
+if TYPE_CHECKING:
+    from cptlab.fitting.fit import Fit
 
 WIDTH = 100
+BY_RULE = ("rows inside warm-up", "rows before the valid interval", "rows before the end")
 BASELINES = ("nearest_run", "quadratic")
 
 
@@ -40,6 +46,9 @@ def _read(fits: Mapping[str, Fit], rule: str, left_out: Mapping[str, int]) -> It
     yield "read", f"{rows} rows of {one.num_runs} runs, {one.observations.origin}"
     if rule:
         yield "valid rows", rule
+    dropped = sum(count for reason, count in left_out.items() if reason.startswith(BY_RULE))
+    if dropped:
+        yield "", f"(that leaves out {dropped / (dropped + rows):.0%} of the rows after the first update)"
     for reason, count in left_out.items():
         yield "left out", f"{count} {reason}" if reason.startswith("rows") else f"{reason}: {count} rows"
 
@@ -81,8 +90,7 @@ def _answer(answer: Recommendation, commands: Sequence[str]) -> Iterator[tuple[s
                 "first",
                 "measure "
                 + ", ".join(
-                    f"{key}={value:g}" if isinstance(value, float) else f"{key}={value}"
-                    for key, value in run.items()
+                    f"{key}={value:g}" if isinstance(value, float) else f"{key}={value}" for key, value in run.items()
                 ),
             )
     if answer.command:

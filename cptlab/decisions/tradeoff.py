@@ -2,12 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cptlab.decisions.question import Answer, Array, Question
 from cptlab.errors import UserError
 from cptlab.variants import variant
+
+Mask = NDArray[np.bool_]
 
 
 @variant("question")
@@ -61,16 +65,19 @@ class Tradeoff(Question):
 
 
 def _crossing(
-    share: Array, general: Array, domain: Array, met: Array, best: Array, side: int, allowed: float
+    share: Array, general: Array, domain: Array, met: Mask, best: NDArray[np.intp], side: int, allowed: float
 ) -> Array:
     """Step from the best grid point towards its neighbour on one side, up to where the constraint stops it.
 
     0 where the neighbour meets the constraint, does not exist, or has no lower domain loss.
     """
-    last = len(share) - 1
-    other = np.clip(best + side, 0, last)
-    at = lambda values, index: np.take_along_axis(values, index[..., None], axis=-1)[..., 0]  # noqa: E731
-    stops = met.any(axis=-1) & ~at(met, other) & (at(domain, other) < at(domain, best))
-    rise = np.where(stops, at(general, other) - at(general, best), 1.0)
-    fraction = np.where(stops, (allowed - at(general, best)) / rise, 0.0)
+    other = np.clip(best + side, 0, len(share) - 1)
+    stops = met.any(axis=-1) & ~_at(met, other) & (_at(domain, other) < _at(domain, best))
+    rise = np.where(stops, _at(general, other) - _at(general, best), 1.0)
+    fraction = np.where(stops, (allowed - _at(general, best)) / rise, 0.0)
     return fraction * (share[other] - share[best])
+
+
+def _at(values: NDArray[Any], index: NDArray[np.intp]) -> NDArray[Any]:
+    """values (..., m) at index (...,)."""
+    return np.take_along_axis(values, index[..., None], axis=-1)[..., 0]

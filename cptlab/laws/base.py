@@ -1,8 +1,8 @@
 """A law: loss as a function of measured inputs, linear in some of its parameters, formula in its docstring.
 
-Every law is `L = sum_k c_k b_k(s; x)`: coefficients c (the linear parameters), shapes s and inputs x. Chinchilla
-(b = 1, N^-alpha, D^-beta) and D-CPT (one more term, in the share) are special cases. A law without linear
-terms has an empty `linear` and overrides `predict` alone.
+Every law is `L = sum_k c_k b_k(s; x)`: coefficients c (the linear parameters), shapes s and inputs x.
+Chinchilla (b = 1, N^-alpha, D^-beta) and D-CPT (one more term, in the share) are special cases. A law
+without linear terms has an empty `linear` and overrides `predict` alone.
 """
 
 from abc import ABC
@@ -36,9 +36,9 @@ class Parameter:
 class Levels:
     """How many distinct values of an input a law needs.
 
-    parameters: what cannot be known from one value: the coefficients among them are then fixed at 0 and the shapes
-    at the middle of their starts. needed: fewer distinct values are refused. wanted: fewer are flagged.
-    confounded: what cannot be told apart with fewer values than wanted.
+    parameters: what cannot be known from one value: the coefficients among them are then fixed at 0 and the
+    shapes at the middle of their starts. needed: fewer distinct values are refused. wanted: fewer are
+    flagged. confounded: what cannot be told apart with fewer values than wanted.
     """
 
     parameters: tuple[str, ...]
@@ -51,8 +51,8 @@ class Levels:
 class Law(ABC):
     """Base of all laws. Shapes: n rows, k linear and q shape parameters, p = k + q, any leading batch `...`.
 
-    inputs: columns that the law reads (names of `cptlab.units`). linear, shape: parameters by name.
-    levels: input -> how many distinct values it needs. direction: input -> sign of dL/dx where the law is valid.
+    inputs: columns that the law reads (names of `cptlab.units`). linear, shape: parameters by name. levels:
+    input -> how many distinct values it needs. direction: input -> sign of dL/dx where the law is valid.
     """
 
     inputs: ClassVar[tuple[str, ...]]
@@ -110,7 +110,7 @@ class Law(ABC):
 
 
 def stack_terms(*terms: Array) -> Array:
-    """Terms, each (..., n) or (..., 1), as (..., n, len(terms)), contiguous along the rows: sums run over them."""
+    """Terms, each (..., n) or (..., 1), as (..., n, len(terms)), contiguous along the rows."""
     return np.swapaxes(np.stack(np.broadcast_arrays(*terms), axis=-2), -1, -2)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -14,23 +15,23 @@ from cptlab.variants import variant
 class Chinchilla(Law):
     """L = E + A/N^alpha + B/D^beta   [nat/token]
 
-    N: parameters, D: training tokens. Falls in N and D. Knows no mixture, no learning rate and no base model, so on
-    continual pre-training it is the law of one mixture (Hoffmann et al. 2022, arXiv 2203.15556; data and
-    parameters of the replication by Besiroglu et al. 2024, arXiv 2404.10102).
+    N: parameters, D: training tokens. Falls in N and D. Knows no mixture, no learning rate and no base
+    model, so on continual pre-training it is the law of one mixture (Hoffmann et al. 2022, arXiv 2203.15556;
+    data and parameters of the replication by Besiroglu et al. 2024, arXiv 2404.10102).
     """
 
-    inputs = ("num_params", "tokens")
-    linear = {
+    inputs: ClassVar = ("num_params", "tokens")
+    linear: ClassVar = {
         "E": Parameter(0, 10, "nat/token"),
         "A": Parameter(0, np.inf, "nat/token"),
         "B": Parameter(0, np.inf, "nat/token"),
     }
-    shape = {"alpha": Parameter(0.01, 2), "beta": Parameter(0.01, 2)}
-    levels = {
+    shape: ClassVar = {"alpha": Parameter(0.01, 2), "beta": Parameter(0.01, 2)}
+    levels: ClassVar = {
         "num_params": Levels(("A", "alpha"), confounded=("E", "A", "alpha")),
         "tokens": Levels(("B", "beta"), confounded=("E", "B", "beta")),
     }
-    direction = {"num_params": -1, "tokens": -1}
+    direction: ClassVar = {"num_params": -1, "tokens": -1}
 
     def basis(self, shape: Array, columns: Mapping[str, Array]) -> Array:
         """1, N^-alpha, D^-beta. shape (..., 2), columns name -> (n,). Returns (..., n, 3)."""

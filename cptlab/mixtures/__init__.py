@@ -1,0 +1,1 @@
+"""Mixtures: token shares of corpora as functions of progress."""

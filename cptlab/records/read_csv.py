@@ -186,14 +186,14 @@ class CSV(Source):
             raise UserError(f"{table.path} has no row with a loss after the first update")
         for name, values in columns.items():
             hole = keep & np.isnan(values)
-            if hole.any() and name not in ("base_loss", "loss_se", "share"):
+            if name == "share":  # a corpus whose share is known in no row is another law's matter
+                hole &= np.isin(domain, np.unique(domain[keep & ~hole]))
+            if hole.any() and name not in ("base_loss", "loss_se"):
                 raise UserError(f"{table.where(row[np.argmax(hole)])}, {name} is empty; fill it in")
         columns = {n: v.astype(np.float64) for n, v in columns.items() if not np.isnan(v[keep]).all()}
         counted = {reason: count for reason, count in left_out.items() if count}
         origin = f"table {table.path}"
-        everything = Observations(
-            columns, run.astype(np.str_), domain.astype(np.str_), split, base, origin, counted
-        )
+        everything = Observations(columns, run.astype(np.str_), domain.astype(np.str_), split, base, origin, counted)
         return everything.where(keep)
 
 

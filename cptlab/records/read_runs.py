@@ -4,19 +4,18 @@ A row is fit for a law without LR inputs when the LR has been constant since war
 row of a run whose LR decays. The row before the first update gives `base_loss` and is never fitted.
 """
 
-import glob
 import json
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from cptlab.errors import UserError
 from cptlab.records.observations import Observations
+from cptlab.records.run_folders import Run, load_run, run_folders
 from cptlab.records.source import Source
 from cptlab.variants import variant
 
@@ -24,16 +23,6 @@ BEFORE_UPDATE = "rows before the first update (they give base_loss)"
 SCRATCH = "rows of runs from scratch (bases)"
 WARMUP = "rows inside warm-up"
 DECAY = "rows before the end of a decaying run"
-
-
-@dataclass(frozen=True)
-class _Run:
-    """One run folder: the facts, and the last attempt's row of each (step, domain, split)."""
-
-    folder: Path
-    facts: Mapping[str, Any]
-    done: Mapping[str, Any]
-    rows: list[dict[str, Any]]
 
 
 @variant("source")
@@ -49,8 +38,8 @@ class Runs(Source):
     valid_from: float = 0.125
 
     def __post_init__(self) -> None:
-        self._read: list[_Run] = []
-        self._tried: list[_Run] = []  # from a base, finished or not
+        self._read: list[Run] = []
+        self._tried: list[Run] = []  # from a base, finished or not
         if not 0 <= self.valid_from < 1:
             raise UserError(f"source.valid_from is {self.valid_from}; it must lie in [0, 1)")
 
@@ -83,10 +72,7 @@ class Runs(Source):
 
     def coverage(self) -> list[dict[str, object]]:
         """The runs that the last `read` met, by the domain share that they asked for."""
-        asked = (
-            (run, (run.facts.get("config", {}).get("mixture") or {}).get("domain_share"))
-            for run in self._tried
-        )
+        asked = ((run, (run.facts.get("config", {}).get("mixture") or {}).get("domain_share")) for run in self._tried)
         return [
             {
                 "num_params": run.facts["num_params_nonembed"],
@@ -117,11 +103,11 @@ class Runs(Source):
         distance = lambda f: (abs(math.log(f["tokens_total"] / tokens)), f.get("seed", 0), f["run_id"])  # noqa: E731
         return list(min(same_size, key=distance)["overrides"])
 
-    def _usable(self, left_out: Counter[str]) -> Iterator[_Run]:
+    def _usable(self, left_out: Counter[str]) -> Iterator[Run]:
         """Finished runs that started from a base, once each; the others are counted by name and reason."""
         seen: set[str] = set()
-        for folder in _folders(self.path):
-            run = _load(folder)
+        for folder in run_folders(self.path):
+            run = load_run(folder)
             name, status = run.facts["run_id"], run.done.get("status", "unfinished")
             num_rows = sum(row.get("split") == "fit" for row in run.rows)
             if (run.facts.get("base") or {}).get("kind") in (None, "", "scratch"):
@@ -143,7 +129,7 @@ class Runs(Source):
                 seen.add(name)
                 yield run
 
-    def _rows(self, run: _Run, left_out: Counter[str]) -> Iterator[dict[str, Any]]:
+    def _rows(self, run: Run, left_out: Counter[str]) -> Iterator[dict[str, Any]]:
         """The rows of a run that a law without LR inputs may read, as columns."""
         facts = run.facts
         base = {(r["domain"], r["split"]): r["loss_sum"] / r["num_tokens"] for r in run.rows if not r["step"]}
@@ -164,51 +150,6 @@ class Runs(Source):
                 yield _columns(facts, row, base[row["domain"], row["split"]])
 
 
-def _folders(path: str) -> list[Path]:
-    """Run folders (they hold run.json) under each comma-separated folder or glob, sorted."""
-    found: list[Path] = []
-    for part in filter(None, (p.strip() for p in path.split(","))):
-        matches = sorted(glob.glob(str(Path(part).expanduser())))
-        if not matches:
-            raise UserError(
-                f"source.path={part} does not exist: make runs with `python train.py`, or give the folder "
-                "that holds the run folders"
-            )
-        for match in map(Path, matches):
-            inside = [match] if (match / "run.json").exists() else sorted(match.glob("*/"))
-            found += [folder for folder in inside if (folder / "run.json").exists()]
-    return list(dict.fromkeys(found))
-
-
-def _load(folder: Path) -> _Run:
-    """Read one run folder; of several attempts the last row of each (step, domain, split) counts."""
-    facts, done = _json(folder / "run.json"), folder / "done.json"
-    rows: dict[tuple[int, str, str], dict[str, Any]] = {}
-    finished = _json(done) if done.exists() else {}
-    evals = folder / "evals.jsonl"
-    lines = evals.read_text(encoding="utf-8").splitlines() if evals.exists() else []
-    for number, line in enumerate(lines, 1):
-        try:
-            row = json.loads(line)
-            key = (row["step"], row["domain"], row["split"])
-        except (json.JSONDecodeError, TypeError, KeyError) as error:
-            if finished.get("status") == "finished":
-                raise UserError(
-                    f"{evals}: line {number} is no evaluation row; delete the run folder and train it again"
-                ) from error
-            continue
-        if key not in rows or row.get("attempt", 0) >= rows[key].get("attempt", 0):
-            rows[key] = row
-    return _Run(folder, facts, finished, sorted(rows.values(), key=lambda r: r["step"]))
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise UserError(f"{path} is no JSON (line {error.lineno}); delete that run folder") from error
-
-
 def _finite(loss: float | None) -> bool:
     return loss is not None and math.isfinite(loss)
 
@@ -219,17 +160,15 @@ def _without_base_loss(rows: list[dict[str, Any]]) -> str:
     return ", ".join(sorted({r["domain"] for r in rows if (r["domain"], r["split"]) not in measured}))
 
 
-def _refuse_different_texts(runs: list[_Run]) -> None:
+def _refuse_different_texts(runs: list[Run]) -> None:
     """Losses over different held-out text or tokenizers are different quantities."""
 
-    def text(run: _Run) -> str:
+    def text(run: Run) -> str:
         corpora = run.facts.get("corpora") or {}
-        held_out = {
-            name: splits["fit"]["content_hash"] for name, splits in corpora.items() if "fit" in splits
-        }
+        held_out = {name: splits["fit"]["content_hash"] for name, splits in corpora.items() if "fit" in splits}
         return json.dumps([run.facts["tokenizer_hash"], held_out], sort_keys=True)
 
-    groups: dict[str, list[_Run]] = {}
+    groups: dict[str, list[Run]] = {}
     for run in runs:
         groups.setdefault(text(run), []).append(run)
     if len(groups) > 1:
@@ -241,7 +180,7 @@ def _refuse_different_texts(runs: list[_Run]) -> None:
         )
 
 
-def _names(runs: list[_Run]) -> str:
+def _names(runs: list[Run]) -> str:
     shown = ", ".join(run.facts["run_id"] for run in runs[:3])
     return shown + (f" and {len(runs) - 3} more" if len(runs) > 3 else "")
 

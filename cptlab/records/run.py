@@ -98,6 +98,14 @@ class RunFolder:
             write_whole(self.path / "run.json", asdict(facts))
         self.attempt = 1 + max((row["attempt"] for row in read_rows(self.path)), default=0)
         (self.path / "done.json").unlink(missing_ok=True)
+        self._drop_cut_line()
+
+    def _drop_cut_line(self) -> None:
+        """A line that a crash cut would join with the next one."""
+        file = self.path / "evals.jsonl"
+        if file.exists():
+            with file.open("r+b") as handle:
+                handle.truncate(handle.read().rfind(b"\n") + 1)
 
     def append(self, rows: list[EvalRow]) -> None:
         """Append rows and force them to the disk."""
@@ -108,7 +116,13 @@ class RunFolder:
 
     def end(self, status: str, reason: str, seconds: float, **more: object) -> None:
         """Write done.json: the run is over."""
-        content = {"status": status, "reason": reason, "attempt": self.attempt, "seconds": round(seconds, 3), **more}
+        content = {
+            "status": status,
+            "reason": reason,
+            "attempt": self.attempt,
+            "seconds": round(seconds, 3),
+            **more,
+        }
         write_whole(self.path / "done.json", content)
 
 

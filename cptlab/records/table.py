@@ -49,7 +49,7 @@ class Table:
         out = ~bad & (text != "") & ~((values >= low) & (values <= unit.high) & np.isfinite(values))
         if bad.any():
             row = int(np.argmax(bad))
-            raise UserError(f"{self.where(row)}, column {column}: {text[row]!r} is no number")
+            raise UserError(f"{self.where(row)}, column {column}: {str(text[row])!r} is no number")
         if out.any():
             row = int(np.argmax(out))
             legal = "above 0" if low == 1e-12 else f"in [{low:g}, {unit.high:g}]"
@@ -76,9 +76,7 @@ def _read(path: Path) -> Any:
     import pandas as pd
 
     if path.suffix not in SUFFIXES:
-        raise UserError(
-            f"source.path={path} ends in {path.suffix!r}; it must be one of {', '.join(SUFFIXES)}"
-        )
+        raise UserError(f"source.path={path} ends in {path.suffix!r}; it must be one of {', '.join(SUFFIXES)}")
     if not path.is_file():
         siblings = [p.name for p in path.parent.glob("*")] if path.parent.is_dir() else []
         raise UserError(f"source.path={path} does not exist.{closest(path.name, siblings)}")

@@ -1,0 +1,1 @@
+"""Replay: a share of each block off the top of the mixture."""

@@ -8,7 +8,8 @@ from cptlab.schedules.base import Array, Schedule
 def learning_rates(schedule: Schedule, peak_lr: float, tokens_per_step: int, tokens_total: int) -> Array:
     """LR of every optimizer step, (steps,); step i uses the clock after its tokens."""
     steps = tokens_total // tokens_per_step
-    return peak_lr * schedule.factor((np.arange(steps) + 1.0) * tokens_per_step, tokens_total)
+    clock = np.arange(1, steps + 1, dtype=np.float64) * tokens_per_step
+    return peak_lr * schedule.factor(clock, tokens_total)
 
 
 def lr_area(rates: Array) -> Array:

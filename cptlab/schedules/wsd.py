@@ -30,8 +30,8 @@ class WSD(Schedule):
         super().check(tokens_total)
         if self.warmup_tokens + self.decay_share * tokens_total > tokens_total:
             raise UserError(
-                f"lr_schedule.warmup_tokens={self.warmup_tokens:g} and decay_share={self.decay_share:g} overlap in a run"
-                f" of tokens={tokens_total:g}; shorten one of them"
+                f"lr_schedule.warmup_tokens={self.warmup_tokens:g} and decay_share={self.decay_share:g} overlap in"
+                f" a run of tokens={tokens_total:g}; shorten one of them"
             )
 
     def shape(self, tokens: Array, tokens_total: float) -> Array:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cptlab.errors import UserError
-from cptlab.launch import CONF, explain
+from cptlab.launch import CONF, dict_override, explain, typed
 
 if TYPE_CHECKING:
     from cptlab.config import TrainConfig
@@ -25,17 +25,17 @@ def compose_point(overrides: list[str]) -> TrainConfig:
     from hydra import compose, initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
     from hydra.errors import HydraException
-    from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
     from cptlab.config import register
 
     register()
+    overrides = [dict_override(override) for override in overrides]
     try:
         if GlobalHydra.instance().is_initialized():
-            return OmegaConf.to_object(compose("train", overrides))  # type: ignore[return-value]
+            return typed(compose("train", overrides))
         with initialize_config_dir(str(CONF), version_base="1.3"):
-            return OmegaConf.to_object(compose("train", overrides))  # type: ignore[return-value]
+            return typed(compose("train", overrides))
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(explain(error, "train")) from error
 

@@ -1,0 +1,1 @@
+"""The Lightning module and what surrounds it."""

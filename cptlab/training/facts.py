@@ -8,7 +8,7 @@ from dataclasses import asdict, fields
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cptlab.data.corpus import Corpora
 from cptlab.models.base import Base
@@ -22,9 +22,9 @@ PACKAGES = ("cptlab", "torch", "lightning", "transformers", "tokenizers", "numpy
 VARIANT_GROUPS = ("mixture", "replay", "lr_schedule", "objective", "optimizer")
 
 
-def described(variant: object) -> dict:
+def described(variant: Any) -> dict:
     """Name and fields of a variant."""
-    return {"variant": variant.variant_name} | {f.name: getattr(variant, f.name) for f in fields(variant) if f.init}  # type: ignore[attr-defined, arg-type]
+    return {"variant": variant.variant_name} | {f.name: getattr(variant, f.name) for f in fields(variant) if f.init}
 
 
 def identify(config: TrainConfig, corpora: Corpora, base: Base) -> str:
@@ -50,7 +50,12 @@ def identify(config: TrainConfig, corpora: Corpora, base: Base) -> str:
 
 
 def gather_facts(
-    config: TrainConfig, overrides: list[str], corpora: Corpora, base: Base, identity: str, params: tuple[int, int]
+    config: TrainConfig,
+    overrides: list[str],
+    corpora: Corpora,
+    base: Base,
+    identity: str,
+    params: tuple[int, int],
 ) -> RunFacts:
     """run.json of a run that starts now."""
     others = [name for name in corpora.corpora if name != config.data.general]
@@ -90,10 +95,10 @@ def gather_facts(
     )  # fmt: skip
 
 
-def _plain(value: object) -> object:
+def _plain(value: Any) -> Any:
     if hasattr(value, "variant_name"):
         return described(value)
-    return {f.name: getattr(value, f.name) for f in fields(value)} if hasattr(value, "__dataclass_fields__") else value  # type: ignore[arg-type]
+    return {f.name: getattr(value, f.name) for f in fields(value)} if hasattr(value, "__dataclass_fields__") else value
 
 
 def installed(name: str) -> str:

@@ -21,7 +21,8 @@ class Progress:
             self.shown = now
             filled = int(24 * step / self.steps)
             bar = "█" * filled + "░" * (24 - filled)
-            text = f"{self.name} {bar} {step}/{self.steps}  {self._speed(step)}  train {train_loss:.3f}{_losses(losses)}"
+            place = f"{self.name} {bar} {step}/{self.steps}"
+            text = f"{place}  {self._speed(step)}  train {train_loss:.3f}{_losses(losses)}"
             sys.stderr.write(f"\r\x1b[2K{text}")
             sys.stderr.flush()
 

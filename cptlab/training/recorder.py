@@ -30,7 +30,14 @@ class Recorder(L.Callback):
     and `test` (to judge recommendations) before the first update and at the end.
     """
 
-    def __init__(self, config: TrainConfig, corpora: Corpora, stream: TokenStream, folder: RunFolder, progress: Progress):
+    def __init__(
+        self,
+        config: TrainConfig,
+        corpora: Corpora,
+        stream: TokenStream,
+        folder: RunFolder,
+        progress: Progress,
+    ):
         self.folder, self.stream, self.progress, self.tracking = folder, stream, progress, config.tracking
         self.batch_rows, self.token_bytes = config.evaluation.batch_rows, corpora.token_bytes
         self.steps = set(evaluation_steps(stream.steps, config.evaluation.points, config.evaluation.spacing))
@@ -53,7 +60,12 @@ class Recorder(L.Callback):
         self.record(pl_module, 0)  # type: ignore[arg-type]
 
     def on_train_batch_end(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: object, batch: Mapping, batch_idx: int
+        self,
+        trainer: L.Trainer,
+        pl_module: L.LightningModule,
+        outputs: object,
+        batch: Mapping,
+        batch_idx: int,
     ) -> None:
         """After each update."""
         step = trainer.global_step

@@ -100,10 +100,15 @@ def _train(point: Point, overrides: list[str], quiet: bool) -> Outcome:
     torch.use_deterministic_algorithms(True, warn_only=config.machine.accelerator != "cpu")
     torch.manual_seed(config.seed)
     started = time.monotonic()
-    model = config.model.build(point.corpora.vocab_size, config.data.sequence_length, config.seed)
+    model = config.model.build(point.corpora.vocab_size, config.data.sequence_length, config.seed).train()
     facts = gather_facts(config, overrides, point.corpora, point.base, point.run_id, count_params(model))
     module = CPTModule(
-        model, config.objective, config.optimizer, config.lr_schedule, stream.tokens_per_step, config.tokens_total
+        model,
+        config.objective,
+        config.optimizer,
+        config.lr_schedule,
+        stream.tokens_per_step,
+        config.tokens_total,
     )
     progress = Progress(point.run_id, stream.steps, stream.tokens_per_step, quiet)
     folder.begin(facts)
@@ -153,7 +158,7 @@ def facts_for_tracking(facts: object) -> dict:
     return asdict(facts)  # type: ignore[call-overload]
 
 
-def save_model(model, point: Point, folder: RunFolder) -> str:  # noqa: ANN001
+def save_model(model, point: Point, folder: RunFolder) -> str:
     """Weights (safetensors), configuration and tokenizer in `<run>/model`; returns the weights' SHA-256."""
     import shutil
 

@@ -59,7 +59,10 @@ def main() -> None:
     for size in SIZES:
         shutil.rmtree(BASES / size, ignore_errors=True)
         shutil.copytree(bases[size, best[size]], BASES / size)
-    write_whole(BASES / "choice.json", {"probe_tokens": PROBE_TOKENS, "tokens": TOKENS, "valid_loss": seen, "peak_lr": best})
+    write_whole(
+        BASES / "choice.json",
+        {"probe_tokens": PROBE_TOKENS, "tokens": TOKENS, "valid_loss": seen, "peak_lr": best},
+    )
 
 
 if __name__ == "__main__":

@@ -1,0 +1,1 @@
+"""Sources of text: the variants of the config group `data`, one file each."""

@@ -58,9 +58,7 @@ class DataSource(ABC):
     """Named corpora of text, split by document, and how they are tokenised."""
 
     general: str = ""  # name of the corpus whose loss must not rise; "" = the study has none
-    tokenizer: str = (
-        "auto"  # "auto" = the base's if there is one, else a trained one; or a folder or hub name
-    )
+    tokenizer: str = "auto"  # "auto" = the base's if there is one, else a trained one; or a folder or hub name
     vocab_size: int = 1024  # [token] size of the byte-level BPE, where one is trained; at least 257
     sequence_length: int = 128  # [token] predicted tokens of one row, at least 2
     cache_dir: str = "corpora"  # folder of the tokenised corpora
@@ -83,12 +81,10 @@ class DataSource(ABC):
 def check_names(names: list[str], general: str) -> None:
     """Refuse corpus names that cannot be a column or a file name, and a general corpus that is not there."""
     if not names:
-        raise UserError("data.corpora is empty; name at least one: 'data.corpora={general: a.jsonl.gz}'.")
+        raise UserError("data.corpora is empty; name at least one: '+data.corpora={general: a.jsonl.gz}'.")
     for name in names:
         if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name):
-            raise UserError(
-                f"data.corpora.{name}: a corpus name must be letters, digits and _ after a first letter."
-            )
+            raise UserError(f"data.corpora.{name}: a corpus name must be letters, digits and _ after a first letter.")
     lower: dict[str, str] = {}
     for name in names:
         if lower.setdefault(name.lower(), name) != name:

@@ -12,6 +12,7 @@ from cptlab.data.sources.base import (
     check_names,
     content_id,
     held_out_split,
+    split_of,
 )
 from cptlab.data.sources.reading import file_hash, find_files, read_texts
 from cptlab.errors import UserError, closest
@@ -42,15 +43,20 @@ class Files(DataSource):
 
     def documents(self) -> Documents:
         """One reader a corpus; held-out documents come first."""
-        held_out: set[str] = set()
+        given: set[str] = set()  # documents of the files in `valid`
+        drawn: set[str] = set()  # held out by hash, of the corpora that `valid` does not name
         collected: list[bool] = []
 
         def collect() -> None:
-            if not collected:
-                held_out.update(
-                    content_id(text) for name in self.valid for text in self._texts("valid", name)
-                )
-                collected.append(True)
+            if collected or not self.valid:
+                return
+            given.update(content_id(text) for name in self.valid for text in self._texts("valid", name))
+            for name in self.corpora.keys() - self.valid.keys():
+                for text in self._texts("corpora", name):
+                    document = Document(content_id(text), text)
+                    if split_of(document) != "train":
+                        drawn.add(document.id)
+            collected.append(True)
 
         def corpus(name: str) -> Callable[[], Iterator[Document]]:
             def read() -> Iterator[Document]:
@@ -61,8 +67,9 @@ class Files(DataSource):
                         yield Document(key, text, held_out_split(key))
                 for text in self._texts("corpora", name):
                     key = content_id(text)
-                    if key not in held_out:
-                        yield Document(key, text, "train" if name in self.valid else "")
+                    if key in given or (name in self.valid and key in drawn):
+                        continue
+                    yield Document(key, text, "train" if name in self.valid else "")
 
             return read
 

@@ -41,9 +41,7 @@ class Hub(DataSource):
                 for number, row in enumerate(rows):
                     if self.max_documents is not None and number >= self.max_documents:
                         break
-                    text = checked(
-                        row, self.text_key, f"corpus {name}: row {number + 1} of {self.corpora[name]}"
-                    )
+                    text = checked(row, self.text_key, f"corpus {name}: row {number + 1} of {self.corpora[name]}")
                     if text.strip():
                         yield Document(content_id(text), text)
 
@@ -86,12 +84,10 @@ def load(corpus: str, spec: str) -> Any:
             if not isinstance(loaded, datasets.DatasetDict):
                 return loaded
             if split not in loaded:
-                raise UserError(f"{key}: {folder} has no split {split}.{closest(split, list(loaded))}")
+                raise UserError(f"{key}: {folder} has no split {split}.{closest(split, map(str, loaded))}")
             return loaded[split]
         name, _, revision = folder.partition("@") if not Path(folder).is_dir() else (folder, "", "")
-        return datasets.load_dataset(
-            name, config or None, split=split, revision=revision or None, streaming=True
-        )
+        return datasets.load_dataset(name, config or None, split=split, revision=revision or None, streaming=True)
     except UserError:
         raise
     except Exception as error:

@@ -88,15 +88,13 @@ def read_json_lines(corpus: str, path: Path, text_key: str) -> Iterator[str]:
 
     try:
         with open_bytes(path) as lines:
-            for number, line in enumerate(lines, 1):
+            for number, line in enumerate(lines, 1):  # noqa: B007 (`where` reads it)
                 if not line.strip():
                     continue
                 try:
                     entry = json.loads(line.decode("utf-8").removeprefix("\ufeff"))
                 except UnicodeDecodeError as error:
-                    raise UserError(
-                        f"{where()} is not UTF-8 (byte {error.start} of the line); convert it."
-                    ) from error
+                    raise UserError(f"{where()} is not UTF-8 (byte {error.start} of the line); convert it.") from error
                 except (ValueError, RecursionError) as error:
                     raise UserError(f"{where()} is no JSON ({error}); mend the line.") from error
                 if not isinstance(entry, dict):
@@ -135,18 +133,14 @@ def read_parquet(corpus: str, path: Path, text_key: str) -> Iterator[str]:
 def checked(entry: dict, text_key: str, where: str) -> str:
     """The text of one entry, or the sentence that says why there is none."""
     if text_key not in entry:
-        raise UserError(
-            f'{where} has no "{text_key}"; give data.text_key or mend it.{closest(text_key, entry)}'
-        )
+        raise UserError(f'{where} has no "{text_key}"; give data.text_key or mend it.{closest(text_key, entry)}')
     text = entry[text_key]
     if not isinstance(text, str):
         raise UserError(f'{where}: its "{text_key}" is a {type(text).__name__}, no text; mend it.')
     try:
         text.encode("utf-8")
     except UnicodeEncodeError as error:
-        raise UserError(
-            f'{where}: its "{text_key}" is no valid Unicode (half a surrogate); mend it.'
-        ) from error
+        raise UserError(f'{where}: its "{text_key}" is no valid Unicode (half a surrogate); mend it.') from error
     return text
 
 

@@ -1,0 +1,58 @@
+"""`cptlab sweep STUDY`: train every point of a study on this machine, several at a time."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from cptlab.errors import UserError
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Entry point of the `cptlab` command; a user's mistake is one sentence and exit code 2."""
+    parser = argparse.ArgumentParser(prog="cptlab", description="Continual pre-training as a measurement.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    sweep = commands.add_parser("sweep", help="train every point of a study's grid.yaml")
+    sweep.add_argument("study", type=Path, help="study folder or its grid.yaml")
+    sweep.add_argument("overrides", nargs="*", help="further overrides for every point, e.g. tokens=1e5")
+    sweep.add_argument("--workers", type=int, default=0, help="points at a time (default: one a CPU core)")
+    sweep.add_argument("--dry-run", action="store_true", help="check and list the points, train nothing")
+    options = parser.parse_args(arguments)
+    try:
+        sys.exit(run_sweep(options.study, options.overrides, options.workers, options.dry_run))
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("interrupted; the same command continues", file=sys.stderr)
+        sys.exit(130)
+
+
+def run_sweep(study: Path, overrides: list[str], workers: int, dry_run: bool) -> int:
+    """Check every point, then train them. Returns 1 if a point failed."""
+    from cptlab.sweeps.grid import read_grid
+    from cptlab.sweeps.preflight import check_points
+
+    grid = read_grid(study, overrides)
+    check_points(grid.points)
+    if dry_run:
+        print("\n".join(" ".join(point) for point in grid.points))
+        return 0
+    from cptlab.sweeps.local_agent import run_points
+
+    workers = workers or len(os.sched_getaffinity(0))
+    print(f"{grid.name}: {len(grid.points)} points, {workers} at a time", flush=True)
+    outcomes = run_points(grid.points, workers)
+    failed = sum(outcome.status == "failed" for outcome in outcomes)
+    skipped = sum(outcome.status == "skipped" for outcome in outcomes)
+    print(
+        f"{grid.name}: {len(outcomes) - failed - skipped} trained, {skipped} skipped, {failed} failed",
+        flush=True,
+    )
+    return int(failed > 0)
+
+
+if __name__ == "__main__":
+    main()

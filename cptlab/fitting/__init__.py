@@ -1,0 +1,1 @@
+"""Fitting: a law and a table of observations in, parameters with their uncertainty out."""

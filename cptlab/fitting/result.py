@@ -1,0 +1,87 @@
+"""What a fit returns: a frozen type of its own, every field documented, also when absent."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from cptlab.errors import UserError, closest
+from cptlab.fitting.holdout import HeldOut
+from cptlab.fitting.identify import Identifiability
+from cptlab.fitting.table import law_columns
+from cptlab.laws.base import Array, Law
+from cptlab.records.observations import Observations
+
+
+@dataclass(frozen=True)
+class Fit:
+    """One law fitted to one domain. Shapes: n fitted rows, p parameters.
+
+    law, law_name, domain: what was fitted to what. theta: (p,) parameters at the optimum of the exact
+    objective. draws: (num_draws, p) Bayesian-bootstrap refits over whole runs; draw k weighs runs alike for
+    every domain. observations: the fitted rows in order. predicted, residuals: (n,) [nat/token], residual =
+    observed - predicted. support: input -> (lowest, highest) measured value. heldout: protocol -> HeldOut, a
+    protocol that the data cannot bear is absent. baselines: name -> protocol -> HeldOut on the same rows.
+    objective: summed Huber of log loss. r2: of the loss on the fitted rows. seed_noise: pooled standard
+    deviation [nat/token] among runs that differ in seed alone, None where no seed repeats. starts_reached of
+    starts_tried polished starts reach the optimum; the next basin lies `next_basin` (relative) above it, inf
+    if there is none. draws_failed: draws that did not converge. success: the optimum converged; message: how
+    the fit went, in words. general: name of the general corpus.
+    """
+
+    law: Law
+    law_name: str
+    domain: str
+    theta: Array
+    draws: Array
+    observations: Observations
+    predicted: Array
+    residuals: Array
+    support: dict[str, tuple[float, float]]
+    heldout: dict[str, HeldOut]
+    baselines: dict[str, dict[str, HeldOut]]
+    identifiability: Identifiability
+    objective: float
+    r2: float
+    num_runs: int
+    success: bool
+    message: str
+    seed_noise: float | None = None
+    starts_reached: int = 0
+    starts_tried: int = 0
+    next_basin: float = float("inf")
+    draws_failed: int = 0
+    general: str = field(default="general", repr=False)
+
+    @property
+    def num_points(self) -> int:
+        """Fitted rows."""
+        return len(self.observations)
+
+    @property
+    def num_draws(self) -> int:
+        """Bootstrap draws."""
+        return len(self.draws)
+
+    @property
+    def parameters(self) -> dict[str, float]:
+        """Name -> value."""
+        return dict(zip(self.law.parameter_names, self.theta.tolist(), strict=True))
+
+    def interval(self, name: str, level: float = 0.9) -> tuple[float, float]:
+        """Central interval of a parameter over the draws."""
+        if name not in self.law.parameter_names:
+            raise UserError(f"law {self.law_name} has no parameter {name}.{closest(name, self.law.parameter_names)}")
+        if not self.num_draws:
+            raise UserError("this fit has no draws; fit with num_draws > 0.")
+        column = self.draws[:, self.law.parameter_names.index(name)]
+        low, high = np.quantile(column, [(1 - level) / 2, (1 + level) / 2])
+        return float(low), float(high)
+
+    def predict(self, table: Any) -> Array:
+        """Loss (n,) [nat/token] for a DataFrame, a mapping of columns or Observations."""
+        return self.law.predict(self.theta, law_columns(table, self.law, self.domain, self.general))
+
+    def predict_draws(self, table: Any) -> Array:
+        """Loss (num_draws, n) [nat/token] under every draw."""
+        return self.law.predict(self.draws, law_columns(table, self.law, self.domain, self.general))

@@ -1,0 +1,1 @@
+"""Recommendation, fits and observations -> figures and one self-contained page."""

@@ -1,0 +1,227 @@
+import gzip
+import json
+import sys
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import zstandard
+
+from cptlab.data.corpus import prepare
+from cptlab.data.sources.base import HELD_OUT, SPLITS, split_of
+from cptlab.data.sources.files import Files
+from cptlab.data.sources.hub import Hub
+from cptlab.data.sources.installed_packages import InstalledPackages
+from cptlab.errors import UserError
+
+
+def sides(source) -> dict[str, set[str]]:
+    """Document id -> the splits that it lies in, over all corpora."""
+    found: dict[str, set[str]] = {}
+    for read in source.documents().values():
+        for document in read():
+            found.setdefault(document.id, set()).add(split_of(document))
+    return found
+
+
+def read(source, name="a"):
+    return [document.text for document in source.documents()[name]()]
+
+
+def test_no_file_of_a_package_is_on_two_sides():
+    source = InstalledPackages(packages=["networkx"])
+    assert sides(source).keys() >= {"networkx/classes/graph.py"}
+    assert all(len(splits) == 1 for splits in sides(source).values())
+    used = {split for splits in sides(source).values() for split in splits}
+    assert used == set(SPLITS)
+
+
+def test_code_is_capped_and_keeps_no_comment_while_prose_is_whole():
+    whole = InstalledPackages(packages=["networkx"], max_code_mb=100)
+    capped = InstalledPackages(packages=["networkx"], max_code_mb=1)
+    size = sum(map(len, read(capped, "code")))
+    assert 0.7e6 < size < 1.3e6 < 3e6 < sum(map(len, read(whole, "code")))
+    assert read(whole, "general") == read(capped, "general")
+    assert not any(line.lstrip().startswith("# ") for text in read(capped, "code")[:20] for line in text.split("\n"))
+    assert whole.fingerprint() != capped.fingerprint()
+
+
+def test_packages_are_read_without_importing_them(tmp_path, monkeypatch):
+    package = tmp_path / "tinypkg"
+    package.mkdir()
+    (package / "__init__.py").write_text('raise SystemExit("imported")\n' + 'x = "\\d"\n' * 40)
+    (package / "copy.py").write_text((package / "__init__.py").read_text())
+    (package / "_version.py").write_text("v = 1\n" * 99)
+    (package / "latin.py").write_bytes(b"# caf\xe9\n" + b"x = 1\n" * 99)
+    monkeypatch.syspath_prepend(tmp_path)
+    source = InstalledPackages(packages=["tinypkg"])
+    documents = list(source.documents()["code"]())
+    assert [d.id for d in documents] == ["tinypkg/__init__.py"]  # the copy, the version, the Latin-1 are out
+    before = source.fingerprint()
+    (package / "copy.py").write_text("y = 2\n")
+    assert source.fingerprint() != before
+    assert "tinypkg" not in sys.modules
+
+
+def test_an_unknown_package_is_answered_with_the_closest_one():
+    with pytest.raises(UserError, match=r"numpi is no installed Python package\. Did you mean numpy\?"):
+        InstalledPackages(packages=["numpi"]).fingerprint()
+
+
+def test_every_format_gives_the_same_documents(tmp_path, jsonl, texts):
+    plain = jsonl()
+    lines = Path(plain).read_bytes()
+    (tmp_path / "a.jsonl.gz").write_bytes(gzip.compress(lines))
+    (tmp_path / "a.jsonl.zst").write_bytes(zstandard.compress(lines[:999]) + zstandard.compress(lines[999:]))
+    pq.write_table(pa.table({"text": texts, "n": range(len(texts))}), tmp_path / "a.parquet")
+    folder = tmp_path / "books"
+    folder.mkdir()
+    for number, text in enumerate(texts):
+        (folder / f"{number:03}.txt").write_text(text)
+    for path in (plain, "a.jsonl.gz", "a.jsonl.zst", "a.parquet", "books", "books/*.txt"):
+        assert read(Files(corpora={"a": str(tmp_path / path)})) == texts, path
+
+
+def test_held_out_files_are_never_trained_on(tmp_path, jsonl, texts):
+    held, train = texts[:30], texts[20:]  # ten documents are in both files
+    source = Files(
+        corpora={"a": jsonl("a.jsonl", train), "b": jsonl("b.jsonl", texts)},
+        valid={"a": jsonl("v.jsonl", held)},
+    )
+    found = {name: list(read_()) for name, read_ in source.documents().items()}
+    drawn = {d.text for d in found["b"] if split_of(d) != "train"}
+    assert [d.text for d in found["a"] if split_of(d) == "train"] == [t for t in texts[30:] if t not in drawn]
+    assert {split_of(d) for d in found["a"][:30]} == set(HELD_OUT)
+    assert [d.text for d in found["b"]] == texts[30:]
+    assert all(len(splits) == 1 for splits in sides(source).values())
+
+
+def test_the_fingerprint_is_of_the_bytes_not_of_the_path(tmp_path, jsonl, texts):
+    cache = {"cache_dir": str(tmp_path / "cache")}
+    first = Files(corpora={"a": jsonl("a.jsonl")}, **cache).fingerprint()
+    assert Files(corpora={"a": jsonl("b.jsonl")}, **cache).fingerprint() == first
+    assert Files(corpora={"a": jsonl("a.jsonl", texts[1:])}, **cache).fingerprint() != first
+    assert Files(corpora={"other": jsonl("b.jsonl")}, **cache).fingerprint() != first
+
+
+def test_local_dataset_folders_are_read_like_a_hub_name(tmp_path, jsonl, texts):
+    import datasets
+
+    saved = tmp_path / "saved"
+    datasets.Dataset.from_dict({"text": texts}).save_to_disk(saved)
+    splits = tmp_path / "splits"
+    datasets.DatasetDict({"train": datasets.Dataset.from_dict({"text": texts[:9]})}).save_to_disk(splits)
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    pq.write_table(pa.table({"text": texts}), folder / "train.parquet")
+    cache = str(tmp_path / "cache")
+    source = Hub(corpora={"a": str(saved), "b": str(splits), "c": str(folder)}, cache_dir=cache, max_documents=50)
+    assert read(source, "a") == texts[:50]
+    assert read(source, "b") == texts[:9]
+    assert read(source, "c") == texts[:50]
+    assert len(source.fingerprint()) == 64
+    with pytest.raises(UserError, match=r"splits has no split trian\. Did you mean train\?"):
+        read(Hub(corpora={"a": f"{splits}::trian"}))
+    with pytest.raises(UserError, match=r'row 1 of .*saved has no "txt".* Did you mean text\?'):
+        read(Hub(corpora={"a": str(saved)}, text_key="txt"))
+    with pytest.raises(UserError, match=r"there is no folder .*savd\. Did you mean saved\?"):
+        Hub(corpora={"a": str(tmp_path / "savd")}, cache_dir=cache).fingerprint()
+
+
+BAD_LINES = {
+    b'{"text": "a"}\n[1]\n': r"line 2 of .*bad\.jsonl is a JSON list, no object",
+    b'{"text": "a"}\n{"txt": "b"}\n': r'line 2 of .*bad\.jsonl has no "text".*Did you mean txt\?',
+    b'{"text": 3}\n': r'line 1 of .*: its "text" is a int, no text',
+    b'{"text": "\\ud800"}\n': r"line 1 of .*half a surrogate",
+    b'\n{"text": "a"\n': r"line 2 of .* is no JSON",
+    b'{"text": "a"}\n{"text": "\xff"}\n': r"line 2 of .* is not UTF-8 \(byte 10 of the line\)",
+    b"": r"bad\.jsonl is empty",
+    b'{"text": " "}\n': r"bad\.jsonl is empty",
+}
+
+
+@pytest.mark.parametrize("content", BAD_LINES)
+def test_a_bad_line_is_answered_with_file_and_line(tmp_path, content):
+    (tmp_path / "bad.jsonl").write_bytes(content)
+    with pytest.raises(UserError, match="corpus a: .*" + BAD_LINES[content]) as caught:
+        read(Files(corpora={"a": str(tmp_path / "bad.jsonl")}))
+    assert "\n" not in str(caught.value)
+
+
+BAD_FILES = {
+    "bad.txt": (b"good\nba\xffd", r"bad\.txt is not UTF-8 at byte 7 \(line 2\)"),
+    "bad.jsonl.gz": (
+        gzip.compress(b'{"text": "a"}\n' * 99)[:-9],
+        r"bad\.jsonl\.gz cannot be read after line",
+    ),
+    "bad.jsonl.zst": (b"not zstd at all", r"bad\.jsonl\.zst cannot be read after line 0"),
+    "bad.parquet": (b"PAR1 no", r"bad\.parquet is no readable Parquet file"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_FILES)
+def test_a_broken_file_is_answered_with_its_name(tmp_path, name):
+    content, sentence = BAD_FILES[name]
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(UserError, match="corpus a: .*" + sentence):
+        read(Files(corpora={"a": str(tmp_path / name)}))
+
+
+def test_a_parquet_file_without_the_column_names_the_closest(tmp_path):
+    pq.write_table(pa.table({"texts": ["x"]}), tmp_path / "t.parquet")
+    with pytest.raises(UserError, match=r'no column "text".*Did you mean texts\?'):
+        read(Files(corpora={"a": str(tmp_path / "t.parquet")}))
+
+
+def test_a_path_that_is_not_there_is_answered_before_anything_is_read(tmp_path, jsonl):
+    jsonl("law.jsonl")
+    (tmp_path / "law.csv").write_text("text\n")
+    (tmp_path / "nothing").mkdir()
+    for path, sentence in {
+        "lau.jsonl": r"data\.corpora\.a: there is no .*lau\.jsonl\. Did you mean law\.jsonl\?",
+        "law.csv": r"the format of .*law\.csv is not known; use one of \.jsonl",
+        "nothing": r"the folder .*nothing has no file of",
+        "*.parquet": r"no file of .* matches",
+    }.items():
+        with pytest.raises(UserError, match=sentence):
+            prepare(Files(corpora={"a": str(tmp_path / path)}, cache_dir=str(tmp_path / "cache")))
+
+
+def test_corpora_that_do_not_fit_together_are_refused_by_name():
+    for fields, sentence in [
+        (
+            {"corpora": {"general": "a", "law": "b"}, "general": "genral"},
+            r"general=genral .*Did you mean general\?",
+        ),
+        ({"corpora": {"law": "a", "Law": "b"}}, r"law and Law, the same but for case"),
+        ({"corpora": {"law-en": "a"}}, r"data\.corpora\.law-en: a corpus name must be"),
+        ({"corpora": {"law": "a"}, "valid": {"lw": "b"}}, r"data\.valid\.lw is none .*Did you mean law\?"),
+        ({"vocab_size": 100}, r"data\.vocab_size is 100"),
+        ({"sequence_length": 1}, r"data\.sequence_length is 1"),
+    ]:
+        with pytest.raises(UserError, match=sentence):
+            Files(**fields)
+    with pytest.raises(UserError, match=r"data\.corpora is empty"):
+        Files().fingerprint()
+
+
+def test_sources_import_nothing_heavy():
+    import subprocess
+
+    code = (
+        "import sys, json, cptlab.data.corpus, cptlab.data.sources.hub, cptlab.data.sources.files\n"
+        "print(json.dumps([m for m in ('torch', 'transformers', 'datasets', 'pyarrow') if m in sys.modules]))"
+    )
+    assert json.loads(subprocess.check_output([sys.executable, "-c", code])) == []
+
+
+@pytest.mark.parametrize("cls", [Files, Hub, InstalledPackages])
+def test_a_shipped_config_has_every_field_at_its_default_and_opens_with_its_schema(cls):
+    from omegaconf import OmegaConf
+
+    path = Path(__file__).parents[2] / "conf" / "data" / f"{cls.variant_name}.yaml"
+    written = OmegaConf.load(path)
+    assert written.pop("defaults") == [f"/schema/data/{cls.variant_name}@_here_"]
+    assert OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(cls), written)) == cls()
+    assert set(written) == set(OmegaConf.structured(cls))

@@ -1,0 +1,61 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cptlab.errors import UserError
+from cptlab.mixtures.apportion import apportion
+from cptlab.mixtures.static import Static
+
+
+def test_a_domain_share_leaves_the_rest_to_the_general_corpus():
+    weights = Static(domain_share=0.3).weights(np.array([0.5, 1.0]), ["general", "law"], "general")
+    np.testing.assert_allclose(weights, [[0.7, 0.3], [0.7, 0.3]])
+
+
+def test_shares_name_any_number_of_corpora():
+    mixture = Static(shares={"law": 0.2, "general": 0.5, "code": 0.3})
+    np.testing.assert_allclose(mixture.weights(np.ones(1), ["general", "code", "law"], "general"), [[0.5, 0.3, 0.2]])
+
+
+@pytest.mark.parametrize(
+    ("make", "sentence"),
+    [
+        (lambda: Static(domain_share=1.2), r"mixture\.domain_share is 1\.2; it must lie in \[0, 1\]"),
+        (lambda: Static(shares={"a": 0.5, "b": 0.4}), r"sum to 0\.9"),
+        (
+            lambda: Static(shares={"lawe": 1.0}).weights(np.ones(1), ["law", "g"], "g"),
+            r"lawe.*Did you mean law\?",
+        ),
+        (
+            lambda: Static().weights(np.ones(1), ["a", "b", "g"], "g"),
+            r"mixture\.domain or give mixture\.shares",
+        ),
+        (lambda: Static().weights(np.ones(1), ["a", "b"], ""), r"data\.general|needs one domain"),
+    ],
+)
+def test_a_mixture_that_does_not_fit_is_refused_by_name(make, sentence):
+    with pytest.raises(UserError, match=sentence):
+        make()
+
+
+def test_ten_rows_at_a_quarter_alternate_two_and_three():
+    counts = apportion(np.tile([0.75, 0.25], (4, 1)), 10)
+    assert counts[:, 1].sum() == 10
+    assert set(counts[:, 1]) <= {2, 3}
+    assert (counts.sum(axis=1) == 10).all()
+
+
+@settings(max_examples=200)
+@given(
+    st.lists(st.floats(0, 1), min_size=1, max_size=6).filter(lambda w: sum(w) > 1e-3),
+    st.integers(1, 64),
+    st.integers(1, 60),
+)
+def test_static_weights_stay_within_one_row_of_their_target(weights, block_rows, blocks):
+    shares = np.array(weights) / sum(weights)
+    counts = apportion(np.tile(shares, (blocks, 1)), block_rows)
+    assert (counts >= 0).all()
+    assert (counts.sum(axis=1) == block_rows).all()
+    target = shares * block_rows * np.arange(1, blocks + 1)[:, None]
+    assert np.abs(np.cumsum(counts, axis=0) - target).max() <= 1 + 1e-6

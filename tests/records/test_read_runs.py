@@ -1,0 +1,172 @@
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from cptlab.errors import UserError
+from cptlab.records.read_runs import BEFORE_UPDATE, DECAY, SCRATCH, WARMUP, Runs
+
+
+@pytest.fixture
+def runs(tmp_path):
+    return lambda **fields: Runs(path=str(tmp_path / "runs"), **fields)
+
+
+def test_rows_after_warmup_and_from_the_valid_interval_on_are_kept_and_the_rest_is_counted(make_run, runs):
+    make_run("a")  # warm-up ends at 200 tokens; rows at 100, 200, 300, 500, 1000
+    table = runs(valid_from=0.4).read()
+    assert sorted(set(table["tokens"])) == [500, 1000]
+    assert table.left_out == {
+        BEFORE_UPDATE: 2,
+        WARMUP: 4,
+        "rows before the valid interval (source.valid_from=0.4)": 2,
+    }
+
+
+def test_columns_are_per_token_losses_and_achieved_shares(make_run, runs):
+    make_run("a", steps=(10,))
+    table = runs().read()
+    code = table.of_domain("code")
+    expected = {
+        "loss": 3.0,
+        "base_loss": 4.0,
+        "share": 0.25,
+        "domain_share": 0.25,
+        "general_share": 0.75,
+        "tokens": 1000,
+        "num_params": 30_000,
+        "share_prose": 0.75,
+        "share_code": 0.25,
+        "bytes_per_token": 3.5,
+        "replay_share": 0.1,
+        "unique_tokens": 250,
+        "step": 10,
+        "tokens_per_step": 100,
+        "lr_area": 0.01,
+        "peak_lr": 1e-3,
+        "seed": 0,
+    }
+    np.testing.assert_allclose([code[name][0] for name in expected], list(expected.values()))
+    prose = table.of_domain("prose")
+    assert (prose["share"][0], prose["base_loss"][0]) == (0.75, 3.0)
+    assert prose.base.tolist() == ["base30k"]
+
+
+def test_only_the_final_row_of_a_decaying_run_is_read(make_run, runs):
+    make_run("a", lr_is_constant_after_warmup=False)
+    table = runs().read()
+    assert table["tokens"].tolist() == [1000, 1000]
+    assert table.left_out[DECAY] == 8
+
+
+def test_unfinished_failed_and_scratch_runs_are_left_out_by_name_and_reason(make_run, runs):
+    make_run("good")
+    make_run("bad", status="failed", reason="loss is NaN at step 3")
+    make_run("open", status=None)
+    make_run("base", base={"kind": "scratch"})
+    table = runs().read()
+    assert set(table.run) == {"good"}
+    assert table.left_out["run bad (failed: loss is NaN at step 3)"] == 12
+    assert table.left_out["run open (unfinished)"] == 12
+    assert table.left_out[SCRATCH] == 12
+
+
+def test_a_loss_that_is_not_finite_leaves_the_run_out(make_run, runs, tmp_path):
+    make_run("good")
+    make_run("nan", steps=(5,))
+    file = tmp_path / "runs" / "nan" / "evals.jsonl"
+    lines = file.read_text().splitlines()
+    file.write_text("\n".join([*lines[:-1], json.dumps(json.loads(lines[-1]) | {"loss_sum": float("nan")})]) + "\n")
+    table = runs().read()
+    assert set(table.run) == {"good"}
+    assert "run nan (loss is not finite at step 5)" in table.left_out
+
+
+def test_the_last_attempt_of_a_row_counts(make_run, eval_rows, runs, tmp_path):
+    facts = make_run("a", steps=(10,))
+    again = [dataclasses.asdict(row) for row in eval_rows(facts, 10, 0.25, {"code": 1.5}, attempt=2)]
+    with (tmp_path / "runs" / "a" / "evals.jsonl").open("a") as handle:
+        handle.writelines(json.dumps(row) + "\n" for row in again)
+    assert runs().read().of_domain("code")["loss"].tolist() == [1.5]
+
+
+def test_splits_are_kept_apart(make_run, eval_rows, runs, tmp_path):
+    facts = make_run("a", steps=(10,))
+    with (tmp_path / "runs" / "a" / "evals.jsonl").open("a") as handle:
+        for step, loss in ((0, 4.2), (10, 3.3)):
+            for row in eval_rows(facts, step, 0.25, {"code": loss}, split="test"):
+                handle.write(json.dumps(dataclasses.asdict(row)) + "\n")
+    test = runs().read().of_domain("code", "test")
+    assert (test["loss"].tolist(), test["base_loss"].tolist()) == ([3.3], [4.2])
+
+
+def test_runs_on_different_held_out_text_are_refused_by_name(make_run, runs):
+    corpora = make_run("a").corpora
+    other = {"prose": corpora["prose"], "code": {"fit": corpora["code"]["fit"] | {"content_hash": "x"}}}
+    make_run("b", corpora=other)
+    with pytest.raises(UserError, match="different held-out text cannot be fitted together: a against b"):
+        runs().read()
+
+
+def test_runs_with_different_tokenizers_are_refused_by_name(make_run, runs):
+    make_run("a")
+    make_run("b", tokenizer_hash="u")
+    with pytest.raises(UserError, match="different tokenizers"):
+        runs().read()
+
+
+def test_no_finished_run_says_why_and_which_command_makes_some(make_run, runs):
+    make_run("a", status="interrupted", reason="ctrl-c")
+    with pytest.raises(UserError, match=r"no finished CPT run .*interrupted: ctrl-c.*python train\.py -m"):
+        runs().read()
+
+
+def test_a_missing_folder_is_named(tmp_path):
+    with pytest.raises(UserError, match=r"nowhere does not exist"):
+        Runs(path=str(tmp_path / "nowhere")).read()
+
+
+def test_a_folder_a_glob_a_list_and_one_run_are_all_paths(make_run, tmp_path):
+    make_run("a1")
+    make_run("a2")
+    make_run("b")
+    root = tmp_path / "runs"
+    found = [set(Runs(path=p).read().run) for p in (f"{root}/a*", f"{root}/a1,{root}/b", f"{root}/b")]
+    assert found == [{"a1", "a2"}, {"a1", "b"}, {"b"}]
+
+
+def test_a_broken_line_of_a_finished_run_is_named_with_its_number(make_run, runs, tmp_path):
+    make_run("a", steps=(10,))
+    with (tmp_path / "runs" / "a" / "evals.jsonl").open("a") as handle:
+        handle.write('{"step": 3\n')
+    with pytest.raises(UserError, match=r"evals\.jsonl: line 5 is no evaluation row"):
+        runs().read()
+
+
+def test_a_valid_interval_outside_the_run_is_refused():
+    with pytest.raises(UserError, match=r"source\.valid_from is 1\.5"):
+        Runs(valid_from=1.5)
+
+
+def test_the_nearest_run_of_the_size_lends_its_overrides(make_run, runs):
+    make_run("long", tokens_total=5000, overrides=["long"])
+    make_run("near", tokens_total=1000, overrides=["near"])
+    make_run("seed", tokens_total=1000, overrides=["seed"], seed=3)
+    make_run("big", num_params_nonembed=300_000, overrides=["big"])
+    source = runs()
+    source.read()
+    assert source.overrides(30_000, 1200) == ["near"]
+    assert source.overrides(7e9, 1200) is None
+    assert source.sizes()[30_000] == "30k"
+
+
+def test_coverage_tells_failed_runs_from_finished_ones(make_run, runs):
+    make_run("a")
+    make_run("b", status="failed", reason="out of memory", seed=2)
+    source = runs()
+    source.read()
+    assert [(row["status"], row["seeds"], row["share"]) for row in source.coverage()] == [
+        ("finished", [0], 0.25),
+        ("failed", [2], 0.25),
+    ]

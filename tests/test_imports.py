@@ -1,0 +1,100 @@
+"""Who may import whom, and what stays free of torch: the walls of the house."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "cptlab"
+LEAVES = {"units", "variants", "errors"}
+
+# room -> rooms of ours that it may import (errors, units and variants are open to all but each other)
+ALLOWED = {
+    "schedules": set(),
+    "mixtures": set(),
+    "replay": set(),
+    "laws": set(),
+    "records": {"schedules"},
+    "fitting": {"laws", "records"},
+    "decisions": {"fitting", "laws", "records", "schedules", "mixtures", "replay"},
+    "report": {"decisions", "fitting", "records"},
+    "data": {"mixtures", "replay"},
+    "models": set(),
+    "training": {"data", "models", "schedules", "mixtures", "replay", "records", "config"},
+    "sweeps": {"config", "records", "training", "launch"},
+}
+HOMES_OF = {
+    "wandb": {"training/tracking.py"},
+    "datasets": {"data/sources/hub.py"},
+    "flash_attn": {"training/attention.py"},
+    "bitsandbytes": {"training/optimizer.py"},
+}
+
+
+def imports(file):
+    """Top-level and deferred imports of a file, those for type checkers left out."""
+    tree = ast.parse(file.read_text("utf8"))
+    typing_only = {
+        id(inner)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+        for inner in ast.walk(node)
+    }
+    for node in ast.walk(tree):
+        if id(node) in typing_only:
+            continue
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+
+
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+@pytest.mark.parametrize("room", ALLOWED)
+def test_a_room_imports_only_what_its_layer_may(room):
+    files = sorted((PACKAGE / room).rglob("*.py"))
+    assert files
+    for file in files:
+        ours = {name.split(".")[1] for name in imports(file) if name.startswith("cptlab.")}
+        extra = ours - LEAVES - {room} - ALLOWED[room]
+        assert not extra, f"{file.relative_to(ROOT)} imports {sorted(extra)}"
+
+
+@pytest.mark.parametrize("package", HOMES_OF)
+def test_a_library_with_one_importer_has_one(package):
+    found = {str(f.relative_to(PACKAGE)) for f in FILES if package in {n.split(".")[0] for n in imports(f)}}
+    assert found <= HOMES_OF[package]
+
+
+def test_hydra_stays_in_config_sweeps_and_entry_points():
+    found = {str(f.relative_to(PACKAGE)) for f in FILES if {"hydra", "omegaconf"} & {n.split(".")[0] for n in imports(f)}}  # fmt: skip
+    assert found <= {"config.py", "fit_config.py", "launch.py", "sweeps/preflight.py"}
+
+
+def test_the_library_never_imports_a_study():
+    assert not [f for f in FILES if any(name.split(".")[0] == "experiments" for name in imports(f))]
+
+
+def test_no_file_reads_pickles_or_evaluates_text():
+    for file in FILES:
+        for node in ast.walk(ast.parse(file.read_text("utf8"))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+                assert node.func.id not in {"eval", "exec"}, file
+        assert not {"pickle", "dill", "joblib"} & {name.split(".")[0] for name in imports(file)}, file
+
+
+@pytest.mark.parametrize(
+    "module",
+    ["laws.dcpt", "fitting.fit", "decisions.recommend", "records.read_runs", "report.page", "config", "sweeps.grid",
+     "sweeps.preflight", "fit_config", "launch"],
+)  # fmt: skip
+def test_everything_but_training_starts_without_torch(module):
+    heavy = "{'torch', 'transformers', 'lightning', 'datasets', 'wandb'}"
+    code = f"import sys, cptlab.{module} as m; getattr(m, 'register', int)(); print(sorted({heavy} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert done.stdout.strip() == "[]"
