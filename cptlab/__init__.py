@@ -4,6 +4,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from cptlab.decisions.recommend import recommend as recommend
     from cptlab.fitting.fit import fit as fit
 
 # Public name -> its module, imported at first use: `import cptlab` costs nothing, and neither needs torch.

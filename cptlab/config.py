@@ -32,7 +32,7 @@ class Evaluation:
     def __post_init__(self) -> None:
         if self.rows < 1 or self.points < 1 or self.batch_rows < 1:
             raise UserError(
-                f"evaluation.rows={self.rows}, points={self.points}, batch_rows={self.batch_rows}: each must be 1 or more"
+                f"evaluation: rows={self.rows}, points={self.points}, batch_rows={self.batch_rows} must be 1 or more"
             )
         if self.spacing <= 1:
             raise UserError(f"evaluation.spacing is {self.spacing}; it must be above 1")

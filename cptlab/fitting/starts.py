@@ -24,10 +24,7 @@ def find_starts(problem: Problem, weights: Array, seed: int, points: int, kept: 
     """
     k, m = problem.num_linear, len(weights)
     shapes, unit = sample_shapes(problem, seed, points)
-    if k:
-        rank = _project(problem, shapes, weights)
-    else:
-        rank = np.stack([problem.objective(shapes, w) for w in weights])
+    rank = _project(problem, shapes, weights) if k else np.stack([problem.objective(shapes, w) for w in weights])
     order = np.argsort(rank, axis=1, kind="stable")[:, :kept]
     owner = np.repeat(np.arange(m), order.shape[1])
     theta = _reweight(problem, shapes[order.ravel()], weights[owner]) if k else shapes[order.ravel()]

@@ -89,7 +89,7 @@ def load_pretrained(folder: str | Path, vocab_size: int, sequence_length: int) -
     model = AutoModelForCausalLM.from_pretrained(
         folder, use_safetensors=True, dtype="float32", attn_implementation="sdpa", local_files_only=True
     )
-    rows = model.get_input_embeddings().weight.shape[0]
+    rows = cast("Tensor", model.get_input_embeddings().weight).shape[0]
     if vocab_size > rows:
         raise UserError(f"the tokenizer has {vocab_size} tokens but the model in {folder} embeds {rows}; use its own")
     longest = getattr(model.config, "max_position_embeddings", sequence_length)
@@ -101,5 +101,6 @@ def load_pretrained(folder: str | Path, vocab_size: int, sequence_length: int) -
 def count_params(model: PreTrainedModel) -> tuple[int, int]:
     """(parameters without input and output embeddings, all parameters), tied ones counted once."""
     total = sum(p.numel() for p in model.parameters())
-    ends = {id(m.weight): m.weight.numel() for m in (model.get_input_embeddings(), model.get_output_embeddings()) if m}
+    modules = [m for m in (model.get_input_embeddings(), model.get_output_embeddings()) if m is not None]
+    ends = {id(weight): weight.numel() for weight in (cast("Tensor", m.weight) for m in modules)}
     return total - sum(ends.values()), total

@@ -77,7 +77,7 @@ class Tiny(Model):
         found = tuple(config[key] for key in keys)
         if found != self.dimensions:
             raise UserError(
-                f"model.size={self.size} has {self.dimensions} (width, depth, heads, feed_forward) but the base in {run}"
+                f"model.size={self.size} has {self.dimensions} (width, depth, heads, FFN) but the base in {run}"
                 f" has {found}; name the base of this size"
             )
         return base
@@ -99,7 +99,7 @@ class Tiny(Model):
         config = LlamaConfig(
             vocab_size=vocab_size, hidden_size=width, intermediate_size=feed_forward, num_hidden_layers=depth,
             num_attention_heads=heads, num_key_value_heads=heads, max_position_embeddings=sequence_length,
-            tie_word_embeddings=True, attn_implementation="sdpa",
+            tie_word_embeddings=True,
         )  # fmt: skip
         config._attn_implementation = "sdpa"
         return LlamaForCausalLM(config)
