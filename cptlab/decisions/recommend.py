@@ -131,8 +131,8 @@ def _binding(case: Case, question: Question, loss: Mapping[str, Array], chosen: 
 
 def _confidence(case: Case, question: Question, interval: tuple[float, float] | None) -> str:
     errors = [
-        f"{case.names[role]} {fit.heldout['ratio'].rmse_delta:.3g} against "
-        f"{fit.baselines['nearest_run']['ratio'].rmse_delta:.3g} nat of the nearest run"
+        f"{case.names[role]} {fit.heldout['ratio'].rmse:.3g} against "
+        f"{fit.baselines['nearest_run']['ratio'].rmse:.3g} nat of the nearest run"
         for role, fit in case.fits.items()
         if "ratio" in fit.heldout and "ratio" in fit.baselines.get("nearest_run", {})
     ]
