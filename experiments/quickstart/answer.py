@@ -1,0 +1,61 @@
+"""Write answer.json beside this file: every figure that the README claims, from the records and the fit.
+
+Usage: python experiments/quickstart/answer.py fits/quickstart runs/quickstart
+"""
+
+import dataclasses
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from cptlab.decisions.recommend import recommend
+from cptlab.decisions.tradeoff import Tradeoff
+from cptlab.fitting.fit import Fit, fit
+from cptlab.records.read_runs import Runs
+from cptlab.records.run import write_whole
+
+
+def errors(fitted: Fit, protocol: str) -> dict:
+    """Held-out RMSE of loss - base loss of the law and of the baselines [nat/token]."""
+    table = {"law": fitted.heldout[protocol]} | {
+        name: held[protocol] for name, held in fitted.baselines.items() if protocol in held
+    }
+    return {name: round(float(held.rmse), 4) for name, held in table.items()} | {
+        "num_points": int(fitted.heldout[protocol].num_points)
+    }
+
+
+def main(folder: Path, runs: str) -> None:
+    """Fit as fit_law.py does, ask the question for each size, keep the rounded figures."""
+    source = Runs(path=runs)
+    table = source.read()
+    fits = {name: fit("dcpt", table, domain=name, num_draws=500) for name in table.domains}
+    by_size = {}
+    for num_params, name in sorted(source.sizes().items()):
+        found = recommend(fits, Tradeoff(max_general_rise=0.03, num_params=num_params), source.sizes())
+        by_size[name] = {
+            "domain_share": round(found.choice["domain_share"], 3),
+            "interval": [round(x, 3) for x in found.interval["domain_share"]],
+            "verdict": found.verdict,
+            "binding": found.binding,
+        }
+    total = sum(len(f.observations) for f in fits.values())
+    early = sum(n for reason, n in table.left_out.items() if reason.startswith("rows before the valid interval"))
+    answer = {
+        "max_general_rise": 0.03,
+        "by_size": by_size,
+        "r2": {name: round(f.r2, 4) for name, f in fits.items()},
+        "seed_noise": {name: None if f.seed_noise is None else round(f.seed_noise, 4) for name, f in fits.items()},
+        "heldout": {name: {protocol: errors(f, protocol) for protocol in f.heldout} for name, f in fits.items()},
+        "rows": total,
+        "left_out_share": round(early / (early + total), 3),
+        "num_runs": int(len(np.unique(table.run))),
+        "verdict": json.loads((folder / "recommendation.json").read_text("utf8"))["verdict"],
+    }
+    write_whole(Path(__file__).parent / "answer.json", answer)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2])
