@@ -53,6 +53,7 @@ def test_a_multirun_shows_one_line_a_point(study, tmp_path):
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert [line[:5] for line in lines] == ["[1/2]", "[2/2]"]
+    assert not (ROOT / "multirun.yaml").exists()
 
 
 def test_offline_tracking_needs_no_network(study, tmp_path):
