@@ -37,5 +37,6 @@ bases: .venv/installed
 	$(BIN)/python -m pip install -c constraints.txt -e '.[dev]'
 	touch $@
 
+# Records, answers and tokenised text are yours: they stay.
 clean:
-	rm -rf .venv runs fits corpora
+	rm -rf .venv .pytest_cache .ruff_cache .hypothesis *.egg-info

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 started = time.monotonic()
 total = 1  # points of this command
+failed: list[str] = []  # run_ids
 
 
 def preflight(overrides: list[str]) -> None:
@@ -36,9 +37,10 @@ def task(config: TrainConfig) -> None:
     outcome = train_point(config, list(hydra.overrides.task))
     number = 1 + hydra.job.num if total > 1 else 1
     print(outcome_line(outcome, number, total, time.monotonic() - started), flush=True)
-    if outcome.status == "failed" and total == 1:
-        sys.exit(1)
+    if outcome.status == "failed":
+        failed.append(outcome.run_id)
 
 
 if __name__ == "__main__":
     launch(task, "train", preflight)
+    sys.exit(1 if failed else 0)

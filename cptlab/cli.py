@@ -8,22 +8,30 @@ import sys
 from pathlib import Path
 
 from cptlab.errors import UserError
+from cptlab.launch import split_arguments
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Entry point of the `cptlab` command; a user's mistake is one sentence and exit code 2."""
     parser = argparse.ArgumentParser(prog="cptlab", description="Continual pre-training as a measurement.")
     commands = parser.add_subparsers(dest="command", required=True)
-    sweep = commands.add_parser("sweep", help="train every point of a study's grid.yaml")
+    sweep = commands.add_parser(
+        "sweep",
+        help="train every point of a study's grid.yaml",
+        epilog="further key=value overrides, e.g. tokens=1e5, apply to every point",
+    )
     sweep.add_argument("study", type=Path, help="study folder or its grid.yaml")
-    sweep.add_argument("overrides", nargs="*", help="further overrides for every point, e.g. tokens=1e5")
     sweep.add_argument("--workers", type=int, default=0, help="points at a time (default: one a CPU core)")
     sweep.add_argument("--dry-run", action="store_true", help="check and list the points, train nothing")
-    options = parser.parse_args(arguments)
+    flags, overrides = split_arguments(sys.argv[1:] if arguments is None else arguments)
+    options = parser.parse_args(flags)
     try:
-        sys.exit(run_sweep(options.study, options.overrides, options.workers, options.dry_run))
+        sys.exit(run_sweep(options.study, overrides, options.workers, options.dry_run))
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except OSError as error:
+        print(f"error: {error.strerror or error}: {error.filename}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print("interrupted; the same command continues", file=sys.stderr)
@@ -32,6 +40,8 @@ def main(arguments: list[str] | None = None) -> None:
 
 def run_sweep(study: Path, overrides: list[str], workers: int, dry_run: bool) -> int:
     """Check every point, then train them. Returns 1 if a point failed."""
+    if workers < 0:
+        raise UserError(f"--workers is {workers}; it must be 1 or more, or 0 for one a CPU core")
     from cptlab.sweeps.grid import read_grid
     from cptlab.sweeps.preflight import check_points
 

@@ -66,6 +66,8 @@ class TrainConfig:
                 f"tokens is {self.tokens:g}, less than one step of rows_per_step x data.sequence_length ="
                 f" {self.tokens_per_step}"
             )
+        if self.seed < 0:
+            raise UserError(f"seed is {self.seed}; it must be 0 or more")
         self.lr_schedule.check(self.tokens_total)
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import sys
@@ -38,18 +39,27 @@ def launch(task: Callable, config_name: str, preflight: Callable[[list[str]], No
 
     try:
         register()
-        sys.argv[1:] = [dict_override(argument) for argument in sys.argv[1:]]
-        overrides = [a for a in sys.argv[1:] if not a.startswith("-")]
-        if preflight and {"-m", "--multirun"} & set(sys.argv[1:]):
+        flags, overrides = split_arguments(sys.argv[1:])
+        overrides = [dict_override(override) for override in overrides]
+        sys.argv[1:] = flags + overrides
+        if preflight and {"-m", "--multirun"} & set(flags):
             preflight(overrides)
         hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(checked)()
     except UserError as error:
         refuse(error)
     except (HydraException, OmegaConfBaseException) as error:
         refuse(explain(error, config_name))
+    except OSError as error:
+        refuse(f"{error.strerror or error}: {error.filename}")
     except KeyboardInterrupt:
         print("interrupted; the same command starts unfinished points again", file=sys.stderr)
         sys.exit(130)
+
+
+def split_arguments(arguments: list[str]) -> tuple[list[str], list[str]]:
+    """(flags with their values, overrides): argparse takes flags only before the overrides, users type both ways."""
+    overrides = [a for a in arguments if not a.startswith("-") and ("=" in a or a.startswith("~"))]
+    return [a for a in arguments if a not in overrides], overrides
 
 
 def dict_override(argument: str) -> str:
@@ -76,14 +86,26 @@ def typed(cfg: DictConfig) -> Any:
                 if key not in kind.__dataclass_fields__:
                     known = [f"{prefix}{name}" for name in kind.__dataclass_fields__]
                     raise UserError(f"{prefix}{key} is no key of {kind.__name__}.{closest(f'{prefix}{key}', known)}")
+    refuse_infinite(OmegaConf.to_container(cfg, resolve=True), "")
     try:
         return OmegaConf.to_object(cfg)
     except OmegaConfBaseException as error:
         raise UserError(explain(error, "train")) from error
 
 
+def refuse_infinite(value: Any, path: str) -> None:
+    """UserError for a NaN or infinite number anywhere in a configuration: none of ours may be one."""
+    if isinstance(value, dict):
+        for key, entry in value.items():
+            refuse_infinite(entry, f"{path}.{key}" if path else str(key))
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise UserError(f"{path} is {value}; it must be a finite number")
+
+
 def explain(error: Exception, config_name: str) -> str:
     """One sentence for an error of Hydra or OmegaConf, with the closest valid names."""
+    from cptlab.variants import discover
+
     if cause := user_error_in(error):
         return str(cause)
     text = " ".join(str(error).split())
@@ -93,8 +115,10 @@ def explain(error: Exception, config_name: str) -> str:
     key = re.search(r"Could not override '([^']+)'|Key '([^']+)' (?:not in|is not in struct)", text)
     if key:
         path = key[1] or (full[1] if full else key[2])
-        head = path.rpartition(".")[0]
-        siblings = [name for name in known_keys(config_name) if name.rpartition(".")[0] == head]
+        head, _, name = path.rpartition(".")
+        if owners := [v for v, cls in discover().get(head, {}).items() if name in cls.__dataclass_fields__]:
+            return f"{path} is a key of {head}={' or '.join(owners)} only, not of the {head} chosen here"
+        siblings = [key for key in known_keys(config_name) if key.rpartition(".")[0] == head]
         return f"{path} is no key of {config_name}.{closest(path, siblings or known_keys(config_name))}"
     if wrong := re.search(r"Error merging override (\S+?)=", text):
         reason = str(error.__cause__ or error).splitlines()[0]

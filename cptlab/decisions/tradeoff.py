@@ -59,8 +59,9 @@ class Tradeoff(Question):
     def unmet(self, names: Mapping[str, str]) -> str:
         """No share keeps the general loss under its cap."""
         return (
-            f"no domain share keeps the predicted {names['general']} loss within "
-            f"{self.max_general_rise:.3g} of its base loss, not even 0"
+            f"no domain share keeps the predicted {names['general']} loss "
+            f"under its cap, a rise of {self.max_general_rise:.3g} of the base loss, not even 0; allow a higher "
+            "rise, or measure a lower learning rate"
         )
 
 

@@ -128,6 +128,10 @@ def _checked(rows: Observations, law: Law) -> Observations:
     used = ["loss", *law.inputs]
     finite = np.all([np.isfinite(rows[name]) for name in used], axis=0)
     left_out = dict(rows.left_out)
+    if not finite.any():
+        empty = [name for name in used if not np.isfinite(rows[name]).any()]
+        why = f"{', '.join(empty)} is known in none of them" if empty else "loss or an input is NaN in each"
+        raise UserError(f"no row of {', '.join(rows.domains) or 'the table'} can be fitted: {why}")
     if not finite.all():
         key = "loss or an input is NaN or infinite"
         left_out[key] = left_out.get(key, 0) + int((~finite).sum())

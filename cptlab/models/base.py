@@ -67,13 +67,28 @@ def weights_sha256(folder: Path) -> str:
     return digest.hexdigest()
 
 
+def config_sha256(folder: Path) -> str:
+    """SHA-256 over config.json without what says nothing about the numbers of a forward pass."""
+    config = json.loads((folder / "config.json").read_text("utf8"))
+    volatile = ("transformers_version", "_name_or_path", "dtype", "torch_dtype", "use_cache")
+    kept = {key: value for key, value in config.items() if key not in volatile}
+    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
+
+
 def base_of_run(run: Path) -> Base:
     """The trained base in a run folder: its record says which weights and which history it should have."""
-    facts, done = (json.loads((run / name).read_text("utf8")) for name in ("run.json", "done.json"))
+    try:
+        facts, done = (json.loads((run / name).read_text("utf8")) for name in ("run.json", "done.json"))
+    except (OSError, json.JSONDecodeError) as error:
+        raise UserError(f"model.base_run {run}: its run.json or done.json cannot be read ({error})") from error
+    if done.get("status") != "finished":
+        raise UserError(f"model.base_run {run}: that run is {done.get('status')}; train it to its end first")
+    if not done.get("weights_sha256"):
+        raise UserError(f"model.base_run {run}: that run kept no model; train it with save_model=true")
     found = weights_sha256(run / "model")
     if found != done.get("weights_sha256"):
         raise UserError(
-            f"model.base {run}: its weights are not those of its record (SHA-256 {found[:12]}, record says"
+            f"model.base_run {run}: its weights are not those of its record (SHA-256 {found[:12]}, record says"
             f" {str(done.get('weights_sha256'))[:12]}); restore the folder or train it again with `make bases`"
         )
     return Base(
@@ -86,9 +101,16 @@ def load_pretrained(folder: str | Path, vocab_size: int, sequence_length: int) -
     """A causal LM from a local folder, safetensors only, checked against tokenizer and row length."""
     from transformers import AutoModelForCausalLM
 
-    model = AutoModelForCausalLM.from_pretrained(
-        folder, use_safetensors=True, dtype="float32", attn_implementation="sdpa", local_files_only=True
-    )
+    try:
+        loaded = AutoModelForCausalLM.from_pretrained(
+            folder, use_safetensors=True, dtype="float32", attn_implementation="sdpa", local_files_only=True,
+            output_loading_info=True,
+        )  # fmt: skip
+    except (ValueError, OSError) as error:
+        raise UserError(f"the model in {folder} cannot be loaded: {' '.join(str(error).split())[:200]}") from error
+    model, info = cast("tuple[PreTrainedModel, dict]", loaded)
+    if broken := sorted([*info["missing_keys"], *(key for key, *_ in info["mismatched_keys"])]):
+        raise UserError(f"the weights in {folder} lack or misshape {len(broken)} tensors, {broken[0]} among them")
     rows = cast("Tensor", model.get_input_embeddings().weight).shape[0]
     if vocab_size > rows:
         raise UserError(f"the tokenizer has {vocab_size} tokens but the model in {folder} embeds {rows}; use its own")

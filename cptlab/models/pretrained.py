@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cptlab.errors import UserError
-from cptlab.models.base import Base, Model, base_of_run, load_pretrained, weights_sha256
+from cptlab.models.base import Base, Model, base_of_run, config_sha256, load_pretrained, weights_sha256
 from cptlab.variants import variant
 
 if TYPE_CHECKING:
@@ -55,8 +55,8 @@ class Pretrained(Model):
         return Base(kind="pretrained", weights_sha256=weights_sha256(folder))
 
     def identity(self) -> dict:
-        """Nothing but the weights, which enter by their hash."""
-        return {}
+        """The configuration (RoPE base, activation, ...); the weights enter by their hash."""
+        return {"config_sha256": config_sha256(self.folder())}
 
     def build(self, vocab_size: int, sequence_length: int, seed: int) -> PreTrainedModel:
         """The weights in fp32."""

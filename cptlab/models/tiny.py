@@ -32,7 +32,7 @@ SIZES = {
 class Tiny(Model):
     """A named `size`, or `size=custom` with width, depth, heads and feed_forward.
 
-    `base` is the folder of the run that trained the weights; "" starts from random ones (pre-training).
+    `base_run` is the folder of the run that trained the weights; "" starts from random ones (pre-training).
     """
 
     size: str = "100k"  # one of SIZES, or custom

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cptlab.errors import UserError
+from cptlab.errors import UserError, closest
 from cptlab.records.observations import Observations
 from cptlab.records.source import Source
 from cptlab.records.table import Array, Table, known_column
@@ -93,9 +93,18 @@ class CSV(Source):
         column = self.columns.get("domain", "domain")
         if "domain" in self.columns or column in table.names:
             domains = table.text(column)
+            self._check_names(table, domains)
         else:
             domains = np.full(len(table), self.domain)
         return [(domains, self.columns.get("loss", "loss"))]
+
+    def _check_names(self, table: Table, domains: NDArray[np.str_]) -> None:
+        """Shares that are known by role are of no use where the roles name no corpus of the file."""
+        found = sorted(set(domains.tolist()))
+        by_role = {"domain_share", "general_share"} & {*self.columns, *table.names}
+        for role in ("general", "domain") if by_role and len(found) > 1 else ():
+            if (name := getattr(self, role)) not in found:
+                raise UserError(f"source.{role}={name} is no domain of {table.path}.{closest(name, found)}")
 
     def _shared(self, table: Table) -> dict[str, Array]:
         """Columns that do not depend on the domain: mapped, of cptlab's own name, or constant."""

@@ -47,7 +47,13 @@ class Runs(Source):
     def rule(self) -> str:
         """The valid interval of this reader."""
         start = f"from {self.valid_from:g} of a run's tokens on"
-        return f"rows after warm-up and {start}; of a run whose LR decays, the last row only"
+        mixed = [
+            f"{name} ({', '.join(f'{value:g}' for value in values)})"
+            for name in ("peak_lr", "tokens_per_step", "warmup_tokens")
+            if len(values := sorted({float(run.facts.get(name, math.nan)) for run in self._read})) > 1
+        ]
+        note = f"; CAUTION: these runs differ in {', '.join(mixed)}" if mixed else ""
+        return f"rows after warm-up and {start}; of a run whose LR decays, the last row only{note}"
 
     def read(self) -> Observations:
         """Rows of every split of the finished runs that started from a base; `fit` rows are counted."""
@@ -161,19 +167,21 @@ def _without_base_loss(rows: list[dict[str, Any]]) -> str:
 
 
 def _refuse_different_texts(runs: list[Run]) -> None:
-    """Losses over different held-out text or tokenizers are different quantities."""
+    """Losses over different held-out rows or tokenizers are different quantities."""
 
     def text(run: Run) -> str:
         corpora = run.facts.get("corpora") or {}
         held_out = {name: splits["fit"]["content_hash"] for name, splits in corpora.items() if "fit" in splits}
-        return json.dumps([run.facts["tokenizer_hash"], held_out], sort_keys=True)
+        evaluation = (run.facts.get("config") or {}).get("evaluation") or {}
+        rows = [run.facts.get("sequence_length"), evaluation.get("rows")]
+        return json.dumps([run.facts["tokenizer_hash"], held_out, rows], sort_keys=True)
 
     groups: dict[str, list[Run]] = {}
     for run in runs:
         groups.setdefault(text(run), []).append(run)
     if len(groups) > 1:
         one, two = list(groups.values())[:2]
-        what = "tokenizers" if len({run.facts["tokenizer_hash"] for run in runs}) > 1 else "held-out text"
+        what = "tokenizers" if len({run.facts["tokenizer_hash"] for run in runs}) > 1 else "held-out rows"
         raise UserError(
             f"runs evaluated on different {what} cannot be fitted together: {_names(one)} against "
             f"{_names(two)}; give one group by source.path"

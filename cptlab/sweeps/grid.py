@@ -9,6 +9,7 @@ points: [{model.size: 100k, seed: 1}]      # further points, each beside `fixed`
 from __future__ import annotations
 
 import itertools
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,13 +43,18 @@ def read_grid(path: Path, extra: list[str]) -> Grid:
         if key not in KEYS:
             raise UserError(f"{file}: {key} is no key of a grid.{closest(str(key), KEYS)}")
     fixed, axes = content.get("fixed") or {}, content.get("axes") or {}
+    points = content.get("points") or []
+    if not isinstance(fixed, dict) or not isinstance(axes, dict):
+        raise UserError(f"{file}: fixed and axes must be mappings of keys to values")
+    if not isinstance(points, list) or not all(isinstance(point, dict) for point in points):
+        raise UserError(f"{file}: points must be a list of mappings")
     for name, values in axes.items():
         if not isinstance(values, list) or not values:
             raise UserError(f"{file}: axes.{name} must be a list of values")
     combinations = (
         [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())] if axes else []
     )
-    points = [_overrides(fixed | point) + extra for point in [*combinations, *(content.get("points") or [])]]
+    points = [_overrides(fixed | point) + extra for point in [*combinations, *points]]
     if not points:
         raise UserError(f"{file} has no points; give axes or points")
     for point in points:
@@ -62,6 +68,15 @@ def _overrides(point: dict) -> list[str]:
 
 
 def _value(value: object) -> str:
+    """A YAML value in Hydra's override grammar."""
     if value is None:
         return "null"
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list):
+        return f"[{','.join(map(_value, value))}]"
+    if isinstance(value, dict):
+        return "{" + ",".join(f"{key}:{_value(entry)}" for key, entry in value.items()) + "}"
+    text = str(value)
+    plain = not isinstance(value, str) or re.fullmatch(r"[\w./+-]*", text)
+    return text if plain else "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"

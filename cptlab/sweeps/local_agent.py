@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import multiprocessing
 import os
 import sys
 import time
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from pathlib import Path
 
 from cptlab.errors import UserError
@@ -32,14 +33,17 @@ def run_points(points: list[list[str]], workers: int) -> list[Outcome]:
 
 def _outcomes(points: list[list[str]], workers: int) -> Iterator[Outcome]:
     context = multiprocessing.get_context("spawn")  # forked threads of torch would hang
+    todo = iter(points)
     with ProcessPoolExecutor(min(workers, len(points)), mp_context=context) as pool:
-        futures = [pool.submit(_run, overrides) for overrides in points]
+        # No more futures than workers: what the pool has prefetched could not be cancelled.
+        running = {pool.submit(_run, overrides) for overrides in itertools.islice(todo, workers)}
         try:
-            for future in as_completed(futures):
-                yield future.result()
+            while running:
+                done, running = wait(running, return_when=FIRST_COMPLETED)
+                running |= {pool.submit(_run, overrides) for overrides in itertools.islice(todo, len(done))}
+                yield from (future.result() for future in done)
         except KeyboardInterrupt:
             print("stopping; finished points stay finished", file=sys.stderr)
-            pool.shutdown(cancel_futures=True)
             raise
 
 

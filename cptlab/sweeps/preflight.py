@@ -41,14 +41,21 @@ def compose_point(overrides: list[str]) -> TrainConfig:
 
 
 def check_points(points: list[list[str]]) -> list[TrainConfig]:
-    """Compose all points and check their bases; the first mistake names its point."""
+    """Compose all points and open their corpora, base and order; the first mistake names its point."""
+    from cptlab.training.run import open_point
+
     configs = []
+    shared = set.intersection(*map(set, points)) if points else set()
     for number, overrides in enumerate(points, 1):
         try:
             config = compose_point([o for o in overrides if not o.startswith("hydra")])
-            config.model.base()
+            open_point(config)
         except UserError as error:
-            where = f" (point {number} of {len(points)}: {' '.join(overrides)})" if len(points) > 1 else ""
+            where = (
+                f" (point {number} of {len(points)}: {' '.join(o for o in overrides if o not in shared)})"
+                if len(points) > 1
+                else ""
+            )
             raise UserError(f"{error}{where}; nothing was started") from error
         configs.append(config)
     return configs

@@ -34,7 +34,7 @@ class Optimizer(ABC):
 @variant("optimizer", "adamw")
 @dataclass(kw_only=True)
 class AdamW(Optimizer):
-    """AdamW (Loshchilov & Hutter 2019), fused; no weight decay on norms, biases and embeddings."""
+    """AdamW (Loshchilov & Hutter 2019), fused; no weight decay on norms, biases and embeddings (input and output)."""
 
     beta1: float = 0.9  # decay of the first moment, in [0, 1)
     beta2: float = 0.95  # decay of the second moment, in [0, 1)
@@ -46,6 +46,8 @@ class AdamW(Optimizer):
         for name in ("beta1", "beta2"):
             if not 0 <= getattr(self, name) < 1:
                 raise UserError(f"optimizer.{name} is {getattr(self, name)}; it must lie in [0, 1)")
+        if not self.eps > 0:
+            raise UserError(f"optimizer.eps is {self.eps}; it must be above 0")
         if self.weight_decay < 0:
             raise UserError(f"optimizer.weight_decay is {self.weight_decay}; it must be 0 or more")
 
@@ -54,6 +56,8 @@ class AdamW(Optimizer):
         import torch
 
         embeddings = {id(m.weight) for m in model.modules() if isinstance(m, torch.nn.Embedding)}
+        head = getattr(model, "get_output_embeddings", lambda: None)()
+        embeddings |= {id(head.weight)} if head is not None else set()
         decayed, plain = [], []
         for parameter in model.parameters():
             if parameter.requires_grad:

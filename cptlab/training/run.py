@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,10 @@ from cptlab.records.run import FAILED, FINISHED, INTERRUPTED, RunFolder
 from cptlab.training.facts import gather_facts, identify
 
 if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
     from cptlab.config import TrainConfig
+    from cptlab.training.recorder import Recorder
 
 
 @dataclass(frozen=True)
@@ -85,35 +88,62 @@ def train_point(config: TrainConfig, overrides: list[str], quiet: bool = False) 
 
 
 def _train(point: Point, overrides: list[str], quiet: bool) -> Outcome:
-    import lightning as L
-    import torch
-
     from cptlab.models.base import count_params
-    from cptlab.training.loader import step_loader
-    from cptlab.training.module import CPTModule, NotFiniteError
+    from cptlab.training.attention import refuse_leaking_documents
     from cptlab.training.progress import Progress
     from cptlab.training.recorder import Recorder
 
     silence_libraries()
     config, stream, folder = point.config, point.stream, point.folder
+    prepare_torch(config)
+    started = time.monotonic()
+    model = config.model.build(point.corpora.vocab_size, config.data.sequence_length, config.seed).train()
+    refuse_leaking_documents(model)
+    facts = gather_facts(config, overrides, point.corpora, point.base, point.run_id, count_params(model))
+    config.tracking.start(asdict(facts), folder.path)
+    folder.begin(facts)
+    progress = Progress(point.run_id, stream.steps, stream.tokens_per_step, quiet)
+    recorder = Recorder(config, point.corpora, stream, folder, progress)
+    status, reason, weights = FINISHED, "", ""
+    try:
+        fit_steps(config, model, stream, recorder)
+        if config.save_model:
+            weights = save_model(model, point, folder)
+    except (KeyboardInterrupt, SystemExit):
+        status, reason = INTERRUPTED, "stopped by the user"
+    except Exception as error:  # noqa: BLE001 - the record says why, and the grid goes on
+        status, reason = FAILED, f"{' '.join(str(error).split())[:300] or type(error).__name__}"
+    progress.close()
+    seconds = time.monotonic() - started
+    attempt = {name: getattr(facts, name) for name in ("git_sha", "dirty", "versions", "hardware", "started")}
+    folder.end(status, reason, seconds, losses=recorder.losses, weights_sha256=weights, of_attempt=attempt)
+    config.tracking.finish({f"final/{name}": loss for name, loss in recorder.losses.items()}, status != FINISHED)
+    if status == INTERRUPTED:
+        raise KeyboardInterrupt
+    return Outcome(point.run_id, folder.path, status, reason, recorder.losses, seconds)
+
+
+def prepare_torch(config: TrainConfig) -> None:
+    """Threads, determinism and seed. UserError for an accelerator that is not there."""
+    import torch
+
+    if config.machine.accelerator == "gpu" and not torch.cuda.is_available():
+        raise UserError("machine.accelerator is gpu but torch sees none; use machine=cpu_1 or install a CUDA torch")
     torch.set_num_threads(config.machine.threads)
     torch.use_deterministic_algorithms(True, warn_only=config.machine.accelerator != "cpu")
     torch.manual_seed(config.seed)
-    started = time.monotonic()
-    model = config.model.build(point.corpora.vocab_size, config.data.sequence_length, config.seed).train()
-    facts = gather_facts(config, overrides, point.corpora, point.base, point.run_id, count_params(model))
+
+
+def fit_steps(config: TrainConfig, model: PreTrainedModel, stream: TokenStream, recorder: Recorder) -> None:
+    """Every optimizer step of the run, the recorder looking on."""
+    import lightning as L
+
+    from cptlab.training.loader import step_loader
+    from cptlab.training.module import CPTModule
+
     module = CPTModule(
-        model,
-        config.objective,
-        config.optimizer,
-        config.lr_schedule,
-        stream.tokens_per_step,
-        config.tokens_total,
+        model, config.objective, config.optimizer, config.lr_schedule, stream.tokens_per_step, config.tokens_total
     )
-    progress = Progress(point.run_id, stream.steps, stream.tokens_per_step, quiet)
-    folder.begin(facts)
-    recorder = Recorder(config, point.corpora, stream, folder, progress)
-    config.tracking.start(facts_for_tracking(facts), folder.path)
     with warnings.catch_warnings():
         # One process that makes its own batches needs no workers; Lightning would warn about that.
         warnings.filterwarnings("ignore", ".*does not have many workers.*")
@@ -124,21 +154,7 @@ def _train(point: Point, overrides: list[str], quiet: bool) -> Outcome:
             callbacks=[recorder], logger=False, enable_checkpointing=False, enable_progress_bar=False,
             enable_model_summary=False, num_sanity_val_steps=0, use_distributed_sampler=False,
         )  # fmt: skip
-        status, reason = FINISHED, ""
-        try:
-            trainer.fit(module, step_loader(stream))
-        except NotFiniteError as error:
-            status, reason = FAILED, str(error)
-        except (KeyboardInterrupt, SystemExit):
-            status, reason = INTERRUPTED, "stopped by the user"
-    progress.close()
-    seconds = time.monotonic() - started
-    weights = save_model(module.model, point, folder) if status == FINISHED and config.save_model else ""
-    folder.end(status, reason, seconds, losses=recorder.losses, weights_sha256=weights, steps=trainer.global_step)
-    config.tracking.finish({f"final/{name}": loss for name, loss in recorder.losses.items()}, status != FINISHED)
-    if status == INTERRUPTED:
-        raise KeyboardInterrupt
-    return Outcome(point.run_id, folder.path, status, reason, recorder.losses, seconds)
+        trainer.fit(module, step_loader(stream))
 
 
 def silence_libraries() -> None:
@@ -151,14 +167,7 @@ def silence_libraries() -> None:
     transformers_logging.disable_progress_bar()
 
 
-def facts_for_tracking(facts: object) -> dict:
-    """run.json as a plain dict."""
-    from dataclasses import asdict
-
-    return asdict(facts)  # type: ignore[call-overload]
-
-
-def save_model(model, point: Point, folder: RunFolder) -> str:
+def save_model(model: PreTrainedModel, point: Point, folder: RunFolder) -> str:
     """Weights (safetensors), configuration and tokenizer in `<run>/model`; returns the weights' SHA-256."""
     import shutil
 

@@ -61,12 +61,17 @@ class WandB(Tracking):
     def start(self, facts: dict, folder: Path) -> None:
         """One W&B run a run_id; an attempt after a crash is a new W&B run of the same name."""
         import wandb
+        import wandb.errors
 
         Path(self.folder).mkdir(parents=True, exist_ok=True)
-        self._run = wandb.init(
-            project=self.project, mode=self.mode, dir=self.folder, name=facts["run_id"], config=facts,  # pyright: ignore
-            settings=wandb.Settings(silent=True, console="off"),
-        )  # fmt: skip
+        try:
+            self._run = wandb.init(
+                project=self.project, mode=self.mode, dir=self.folder, name=facts["run_id"], config=facts,  # pyright: ignore
+                settings=wandb.Settings(silent=True, console="off"),
+            )  # fmt: skip
+        except wandb.errors.Error as error:
+            why = " ".join(str(error).split())[:160]
+            raise UserError(f"tracking=wandb could not start ({why}); log in, or use tracking.mode=offline") from error
 
     def log(self, tokens: int, values: dict[str, float]) -> None:
         """Against tokens."""

@@ -3,7 +3,6 @@
 Usage: python experiments/quickstart/answer.py fits/quickstart runs/quickstart
 """
 
-import dataclasses
 import json
 import sys
 from pathlib import Path
@@ -51,7 +50,7 @@ def main(folder: Path, runs: str) -> None:
         "heldout": {name: {protocol: errors(f, protocol) for protocol in f.heldout} for name, f in fits.items()},
         "rows": total,
         "left_out_share": round(early / (early + total), 3),
-        "num_runs": int(len(np.unique(table.run))),
+        "num_runs": len(np.unique(table.run)),
         "verdict": json.loads((folder / "recommendation.json").read_text("utf8"))["verdict"],
     }
     write_whole(Path(__file__).parent / "answer.json", answer)

@@ -158,9 +158,10 @@ def test_the_optimizer_step_uses_the_clock_after_its_tokens():
 
 
 def test_norms_and_embeddings_are_not_decayed():
-    optimizer = AdamW().build(Tiny(size="30k").build(50, 16, 0))
+    size = Tiny(size="30k")
+    optimizer = AdamW().build(size.build(50, 16, 0))
     decayed, plain = optimizer.param_groups
     assert decayed["weight_decay"] == 0.1
     assert plain["weight_decay"] == 0.0
     assert sorted({p.ndim for p in decayed["params"]}) == [2]
-    assert len(plain["params"]) == 1 + 2 * 2 + 1  # embedding, two norms a layer, final norm
+    assert len(plain["params"]) == 1 + 2 * size.dimensions[1] + 1  # embedding, two norms a layer, final norm

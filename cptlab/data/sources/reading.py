@@ -4,6 +4,7 @@ Everything that can be wrong with a file is answered with the file and the line.
 """
 
 import contextlib
+import difflib
 import glob
 import gzip
 import hashlib
@@ -45,8 +46,11 @@ def nearby(path: Path) -> str:
     parent = path.parent
     while not parent.is_dir() and parent != parent.parent:
         path, parent = parent, parent.parent
-    names = [p.name for p in parent.iterdir()] if parent.is_dir() else []
-    return closest(path.name, names)
+    if parent == parent.parent:  # everything at the root of the disk is no help
+        return ""
+    names = [p.name for p in parent.iterdir() if not p.name.startswith(".")] if parent.is_dir() else []
+    near = difflib.get_close_matches(path.name, names, n=1, cutoff=0.6)
+    return f" Did you mean {near[0]}?" if near else ""
 
 
 def read_texts(corpus: str, path: Path, text_key: str) -> Iterator[str]:
@@ -136,7 +140,9 @@ def checked(entry: dict, text_key: str, where: str) -> str:
         raise UserError(f'{where} has no "{text_key}"; give data.text_key or mend it.{closest(text_key, entry)}')
     text = entry[text_key]
     if not isinstance(text, str):
-        raise UserError(f'{where}: its "{text_key}" is a {type(text).__name__}, no text; mend it.')
+        raise UserError(
+            f'{where}: its "{text_key}" is {"null" if text is None else type(text).__name__}, no text; mend it.'
+        )
     try:
         text.encode("utf-8")
     except UnicodeEncodeError as error:
