@@ -7,12 +7,12 @@ QUICKSTART := experiments/quickstart
 
 demo: .venv/installed
 	$(BIN)/cptlab sweep $(QUICKSTART)
-	$(BIN)/python fit_law.py source=runs source.path=runs/quickstart question=tradeoff question.max_general_rise=0.03 out=fits/quickstart
+	$(BIN)/python fit_law.py source=runs source.path=runs/quickstart law.min_irreducible=-10 question=tradeoff question.max_general_rise=0.03 out=fits/quickstart
 
 # The same path in a few minutes: a tenth of the tokens, no claim about its figures.
 demo-short: .venv/installed
 	$(BIN)/cptlab sweep $(QUICKSTART) tokens=65536 lr_schedule.warmup_tokens=8192 evaluation.rows=32 runs=runs/short
-	$(BIN)/python fit_law.py source=runs source.path=runs/short question=tradeoff question.max_general_rise=0.03 out=fits/short
+	$(BIN)/python fit_law.py source=runs source.path=runs/short law.min_irreducible=-10 question=tradeoff question.max_general_rise=0.03 out=fits/short
 
 test: .venv/dev check
 	$(BIN)/python -m pytest -n 2

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from cptlab.decisions.anchor import anchor_at
 from cptlab.decisions.question import Question
 from cptlab.errors import UserError, closest
 
@@ -64,14 +65,23 @@ class Case:
     def predict(self, role: str, domain_share: Array) -> tuple[Array, Array]:
         """Point fit (m,) and draws (num_draws, m) of the loss of one role [nat/token].
 
-        A draw is a refit, shifted along the whole curve by a normal error of the size of `misfit`: parameters
-        alone know nothing of a law whose form is slightly wrong, and give intervals that are too narrow.
+        Where that size and those tokens were measured, both pass through the measured losses (`anchor`). A draw is
+        a refit, shifted along the whole curve by a normal error of the size of what is left: parameters alone know
+        nothing of a law whose form is slightly wrong, and give intervals that are too narrow.
         """
         columns = self.columns(role, domain_share)
         fit = self.fits[role]
-        draws = np.asarray(fit.predict_draws(columns))
+        point, draws = np.asarray(fit.predict(columns)), np.asarray(fit.predict_draws(columns))
         shift = np.random.default_rng(sorted(self.fits).index(role)).standard_normal(len(draws))
-        return np.asarray(fit.predict(columns)), draws + misfit(fit, self.num_params) * shift[:, None]
+        anchor = anchor_at(fit, self.num_params, self.tokens)
+        if anchor is None:
+            return point, draws + misfit(fit, self.num_params) * shift[:, None]
+        residual = anchor.residual(fit, fit.predicted)
+        of_draws = anchor.residual(fit, np.asarray(fit.predict_draws(fit.observations)))
+        point = point + anchor.correction(residual, columns["share"])
+        draws = draws + anchor.correction(of_draws, columns["share"])
+        error = np.maximum(anchor.error(residual, columns["share"]), fit.seed_noise or 0.0)
+        return point, draws + error * shift[:, None]
 
 
 def resolve(fits: Mapping[str, Fit], question: Question) -> Case:

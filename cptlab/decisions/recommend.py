@@ -1,8 +1,9 @@
 """Fitted laws + a question -> a recommendation: a choice with its interval, or the reason to measure first.
 
 The choice comes from the point fit, its interval from paired draws: draw k of the general and of the domain
-law rest on the same weights of the runs, so their errors move together as they do in the data. Each draw also
-carries the law's own misfit (`case.misfit`).
+law rest on the same weights of the runs, so their errors move together as they do in the data. Where the asked
+size and tokens were measured, the law is anchored to the measured losses (`anchor`); each draw also carries
+what the law misses there, or elsewhere the misfit of whole runs (`case.misfit`).
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from cptlab.errors import UserError
 from cptlab.laws.base import Array, Law, Levels, Parameter, spread, stack_terms
 from cptlab.variants import variant
 
@@ -21,6 +22,10 @@ class DCPT(Law):
     measured range. It cannot express the early rise of the general loss and says nothing about D -> 0 (Que
     et al. 2024, arXiv 2406.01375, eq. 3).
     """
+
+    # Lower bound of E [nat/token]. Below 0, E is an offset of the measured range and no entropy: a few sizes on a
+    # straight line in log N need it, and no extrapolation in N is then worth anything.
+    min_irreducible: float = 0.0
 
     inputs: ClassVar = ("num_params", "tokens", "share")
     linear: ClassVar = {
@@ -42,6 +47,11 @@ class DCPT(Law):
         "share": Levels(("C", "epsilon", "gamma", "eta"), needed=3, wanted=4, confounded=("C", "epsilon", "gamma")),
     }
     direction: ClassVar = {"num_params": -1, "tokens": -1, "share": -1}
+
+    def __post_init__(self) -> None:
+        if not -100 <= self.min_irreducible <= 0:
+            raise UserError(f"law.min_irreducible is {self.min_irreducible}; it must lie in [-100, 0] nat/token")
+        self.linear = {**type(self).linear, "E": Parameter(self.min_irreducible, 10, "nat/token")}  # pyright: ignore
 
     def basis(self, shape: Array, columns: Mapping[str, Array]) -> Array:
         """1, N^-alpha, r^eta D^-beta (0 at r = 0), (r + epsilon)^-gamma. shape (..., 5) -> (..., n, 4)."""

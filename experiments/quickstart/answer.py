@@ -12,6 +12,7 @@ import numpy as np
 from cptlab.decisions.recommend import recommend
 from cptlab.decisions.tradeoff import Tradeoff
 from cptlab.fitting.fit import Fit, fit
+from cptlab.laws.dcpt import DCPT
 from cptlab.records.read_runs import Runs
 from cptlab.records.run import write_whole
 
@@ -30,7 +31,7 @@ def main(folder: Path, runs: str) -> None:
     """Fit as fit_law.py does, ask the question for each size, keep the rounded figures."""
     source = Runs(path=runs)
     table = source.read()
-    fits = {name: fit("dcpt", table, domain=name, num_draws=500) for name in table.domains}
+    fits = {name: fit(DCPT(min_irreducible=-10), table, domain=name, num_draws=500) for name in table.domains}
     by_size = {}
     for num_params, name in sorted(source.sizes().items()):
         found = recommend(fits, Tradeoff(max_general_rise=0.03, num_params=num_params), source.sizes())

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cptlab.errors import UserError
 from cptlab.laws import known_laws
 from cptlab.laws.base import Law
 from cptlab.laws.chinchilla import Chinchilla
@@ -93,3 +94,10 @@ def _somewhere(law: Law, rng: np.random.Generator) -> np.ndarray:
     low, high = law.bounds
     low, high = np.where(np.isfinite(low), low, -50), np.where(np.isfinite(high), high, 50)
     return low + (high - low) * rng.uniform(0.05, 0.95, len(low))
+
+
+def test_a_lower_bound_of_the_constant_is_refused_outside_its_range():
+    with pytest.raises(UserError, match=r"law\.min_irreducible is 1\.0"):
+        DCPT(min_irreducible=1.0)
+    assert DCPT(min_irreducible=-5.0).parameters["E"].low == -5.0
+    assert DCPT().parameters["E"].low == 0

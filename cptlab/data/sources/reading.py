@@ -141,7 +141,7 @@ def checked(entry: dict, text_key: str, where: str) -> str:
     text = entry[text_key]
     if not isinstance(text, str):
         raise UserError(
-            f'{where}: its "{text_key}" is {"null" if text is None else type(text).__name__}, no text; mend it.'
+            f'{where}: its "{text_key}" is {"null" if text is None else f"a {type(text).__name__}"}, no text; mend it.'
         )
     try:
         text.encode("utf-8")
