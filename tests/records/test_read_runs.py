@@ -105,7 +105,7 @@ def test_runs_on_different_held_out_text_are_refused_by_name(make_run, runs):
     corpora = make_run("a").corpora
     other = {"prose": corpora["prose"], "code": {"fit": corpora["code"]["fit"] | {"content_hash": "x"}}}
     make_run("b", corpora=other)
-    with pytest.raises(UserError, match="different held-out text cannot be fitted together: a against b"):
+    with pytest.raises(UserError, match="different held-out rows cannot be fitted together: a against b"):
         runs().read()
 
 
@@ -170,3 +170,18 @@ def test_coverage_tells_failed_runs_from_finished_ones(make_run, runs):
         ("finished", [0], 0.25),
         ("failed", [2], 0.25),
     ]
+
+
+def test_runs_evaluated_on_other_rows_are_refused(make_run, runs):
+    make_run("a")
+    make_run("b", sequence_length=64)
+    with pytest.raises(UserError, match="different held-out rows cannot be fitted together"):
+        runs().read()
+
+
+def test_runs_of_two_learning_rates_are_fitted_with_a_caution(make_run, runs):
+    make_run("a")
+    make_run("b", peak_lr=0.01)
+    source = runs()
+    source.read()
+    assert "CAUTION: these runs differ in peak_lr (" in source.rule
