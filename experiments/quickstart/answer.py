@@ -1,6 +1,7 @@
 """Write answer.json beside this file: every figure that the README claims, from the records and the fit.
 
-Usage: python experiments/quickstart/answer.py fits/quickstart runs/quickstart
+Usage: python experiments/quickstart/answer.py fits/quickstart runs/quickstart [runs/check]
+The third argument holds the run of the recommended command, trained after the recommendation.
 """
 
 import json
@@ -14,7 +15,7 @@ from cptlab.decisions.tradeoff import Tradeoff
 from cptlab.fitting.fit import Fit, fit
 from cptlab.laws.dcpt import DCPT
 from cptlab.records.read_runs import Runs
-from cptlab.records.run import write_whole
+from cptlab.records.run import read_rows, write_whole
 
 
 def errors(fitted: Fit, protocol: str) -> dict:
@@ -27,7 +28,22 @@ def errors(fitted: Fit, protocol: str) -> dict:
     }
 
 
-def main(folder: Path, runs: str) -> None:
+def check(recommendation: dict, run: Path) -> dict:
+    """The recommended point, trained: predicted against measured on split fit, and the rise on split test."""
+    rows = read_rows(run)
+    last = max(row["step"] for row in rows)
+    loss = {(r["step"], r["domain"], r["split"]): r["loss_sum"] / r["num_tokens"] for r in rows}
+    return {
+        "run_id": run.name,
+        "domain_share": recommendation["choice"]["domain_share"],
+        "predicted": recommendation["predicted"],
+        "measured": {name: loss[last, name, "fit"] for name in recommendation["predicted"]},
+        "change_fit": {n: loss[last, n, "fit"] / loss[0, n, "fit"] - 1 for n in recommendation["predicted"]},
+        "change_test": {n: loss[last, n, "test"] / loss[0, n, "test"] - 1 for n in recommendation["predicted"]},
+    }
+
+
+def main(folder: Path, runs: str, checks: str = "") -> None:
     """Fit as fit_law.py does, ask the question for each size, keep the rounded figures."""
     source = Runs(path=runs)
     table = source.read()
@@ -41,8 +57,10 @@ def main(folder: Path, runs: str) -> None:
             "verdict": found.verdict,
             "binding": found.binding,
         }
+    recommendation = json.loads((folder / "recommendation.json").read_text("utf8"))
     total = sum(len(f.observations) for f in fits.values())
-    early = sum(n for reason, n in table.left_out.items() if reason.startswith("rows before the valid interval"))
+    by_rule = ("rows before the valid interval", "rows inside warm-up")
+    early = sum(count for reason, count in table.left_out.items() if reason.startswith(by_rule))
     answer = {
         "max_general_rise": 0.03,
         "by_size": by_size,
@@ -52,10 +70,13 @@ def main(folder: Path, runs: str) -> None:
         "rows": total,
         "left_out_share": round(early / (early + total), 3),
         "num_runs": len(np.unique(table.run)),
-        "verdict": json.loads((folder / "recommendation.json").read_text("utf8"))["verdict"],
+        "verdict": recommendation["verdict"],
+        "checked": [check(recommendation, run.parent) for run in sorted(Path(checks).glob("*/run.json"))]
+        if checks
+        else [],
     }
     write_whole(Path(__file__).parent / "answer.json", answer)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2])
+    main(Path(sys.argv[1]), *sys.argv[2:])

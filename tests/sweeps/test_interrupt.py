@@ -1,0 +1,37 @@
+"""Ctrl-C on a sweep ends it: the running points are recorded as interrupted, no further one starts."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_ctrl_c_stops_the_sweep_and_the_same_command_continues(study, tmp_path):
+    grid = tmp_path / "grid.yaml"
+    grid.write_text("axes: {seed: [0, 1, 2, 3]}\n")
+    runs = tmp_path / "runs"
+    command = [sys.executable, "-m", "cptlab", "sweep", str(grid), "--workers", "1", *study, f"runs={runs}"]
+    long = subprocess.Popen(
+        [*command, "tokens=6.4e6"],
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 120
+    while not list(runs.glob("*/evals.jsonl")) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    os.killpg(long.pid, signal.SIGINT)
+    assert long.wait(60) == 130
+    ends = [json.loads(file.read_text())["status"] for file in runs.glob("*/done.json")]
+    assert ends == ["interrupted"]
+    done = subprocess.run([*command, "tokens=640"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "4 trained, 0 skipped, 0 failed" in done.stdout
+    again = subprocess.run([*command, "tokens=640"], cwd=ROOT, capture_output=True, text=True)
+    assert "0 trained, 4 skipped, 0 failed" in again.stdout
