@@ -51,7 +51,7 @@ def test_a_cap_that_not_even_share_zero_meets_is_an_abstention(lines):
     found = recommend(lines(start=2.1, slopes=(0.2, 0.2)), Tradeoff(max_general_rise=0.03))
     assert found.verdict == "abstain"
     assert found.choice == {}
-    assert "o domain share keeps the predicted general loss within 0.03" in found.because
+    assert "o domain share keeps the predicted general loss under its cap, a rise of 0.03" in found.because
     assert found.curves is not None
 
 
@@ -147,7 +147,7 @@ def test_fits_with_unequal_draws_cannot_be_paired(lines):
 
 def test_a_misfit_of_the_law_widens_the_interval(lines):
     exact = lines(slopes=[0.2] * 2000)
-    off = {"general": dataclasses.replace(exact["general"], residuals=np.full(10, 0.004))}
+    off = {"general": dataclasses.replace(exact["general"], residuals=np.full(8, 0.004))}
     found = recommend(exact | off, Tradeoff(level=0.9))
     low, high = found.interval["domain_share"]  # 0.3 +- 1.645 x 0.004 / 0.2
     np.testing.assert_allclose([low, high], [0.2671, 0.3329], atol=3e-3)
@@ -159,3 +159,16 @@ def test_recommendation_json_has_the_names_that_others_read(lines):
     assert names | {"next_runs"} <= content.keys()
     assert content["interval"].keys() == {"domain_share"}
     assert len(content["predicted"]["law"]) == 3
+
+
+def test_measured_losses_at_the_asked_size_and_tokens_hold_the_choice(lines):
+    """The law says 2 + 0.2 r, the runs say 2 + 0.3 r: the cap binds where the runs cross it, 0.06 / 0.3."""
+    fits = lines(slope=0.2, slopes=np.linspace(0.15, 0.3, 101), shares=(0, 0.25, 0.5, 0.75, 1))
+    general = fits["general"]
+    loss = 2 + 0.3 * general.observations["domain_share"]
+    rows = dataclasses.replace(general.observations, columns={**general.observations.columns, "loss": loss})
+    measured = dataclasses.replace(general, observations=rows, residuals=loss - general.predicted)
+    found = recommend(fits | {"general": measured}, Tradeoff())
+    assert found.choice["domain_share"] == pytest.approx(0.2, abs=1e-6)
+    low, high = found.interval["domain_share"]
+    assert high - low < 1e-6  # straight residuals: nothing is left to miss
