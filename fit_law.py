@@ -51,16 +51,44 @@ def _command(source: Source, run: Mapping[str, Any]) -> str | None:
 
     sizes = {name: num_params for num_params, name in source.sizes().items()}
     share = run.get("domain_share", run.get("mixture.domain_share"))
+    rate = run.get("peak_lr", run.get("optimizer.peak_lr"))
+    schedule = run.get("schedule", run.get("lr_schedule"))
     tokens, num_params = run.get("tokens"), run.get("num_params", sizes.get(run.get("model.size", "")))
     overrides = source.overrides(num_params, tokens) if num_params and tokens else None
     if overrides is None or share is None:
         return None
-    return train_command(overrides, {"mixture.domain_share": round(share, 4), "tokens": tokens})
+    changes = {"mixture.domain_share": round(share, 4), "tokens": tokens}
+    changes |= {} if rate is None else {"optimizer.peak_lr": rate}
+    changes |= {} if schedule is None else {"lr_schedule": schedule}
+    return train_command(overrides, changes)
+
+
+def check(config: FitConfig) -> list[str]:
+    """Hold a trained run against its prediction: write check.json, return the sentences.
+
+    The prediction is that of the recommendation.json in `out` where it is about such a run; else the laws are fitted
+    to the other runs.
+    """
+    from cptlab.decisions.check import earlier, held_against, without
+    from cptlab.fitting.fit import fit
+
+    folder = Path(config.out)
+    own, others = without(config.source.read(), config.check)
+    found = earlier(folder / "recommendation.json", own)
+    if found is None:
+        options = {"num_draws": config.num_draws, "seed": config.seed, "heldout": False}
+        fits = {name: fit(config.law, others, domain=name, **options) for name in others.domains}
+        found = held_against(fits, own, config.question)
+    folder.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(found.to_json(), indent=2, allow_nan=False) + "\n"
+    (folder / "check.json").write_text(text, encoding="utf-8")
+    place = ", ".join(f"{name} {value:.6g}" for name, value in found.place.items())
+    return [f"run {found.run} ({place}) against {found.against}", *found.sentences()]
 
 
 def task(config: FitConfig) -> None:
-    """One answer, in one folder."""
-    print("\n".join(answer(config)))
+    """One answer, in one folder; with `check`, how an earlier one came out."""
+    print("\n".join(check(config) if config.check else answer(config)))
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ class FitConfig:
     seed: int = 0  # of the draws
     heldout: bool = True  # refit with runs left out to measure the error; off: no claim of accuracy
     report: bool = True  # write report.html and its figures
+    check: str = ""  # id of a trained run: hold it against the interval that was predicted for it, fit without it
 
     def __post_init__(self) -> None:
         if self.num_draws < 20:

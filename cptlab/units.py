@@ -39,9 +39,20 @@ QUANTITIES: dict[str, Quantity] = {
     "injected_share": Quantity("1", 0, 1, "share of pre-training text injected into fine-tuning"),
     "unique_tokens": Quantity("token", 0, inf, "distinct tokens of the row's domain trained on so far"),
     "num_params_mean": Quantity("1", 1, inf, "time-averaged active parameters (sparse training)"),
+    "k1": Quantity("nat/token", 1e-12, inf, "loss of the row's domain before the first update of a short run"),
+    "k2": Quantity("nat/token", 0, inf, "its mean decline an e-fold of tokens in that short run"),
     "from_scratch": Quantity("1", 0, 1, "1 if the run started from random weights, else 0"),
     "flops": Quantity("FLOP", 1, inf, "training compute of the run up to the row"),
 }
+
+LR_DROPS = 36  # nodes by which a row sums up the changes of its LR (`schedules.area.lr_drops`)
+LR_DROP_NAMES = tuple((f"lr_drop_{i:02d}", f"lr_drop_{i:02d}_rate", f"lr_drop_{i:02d}_area") for i in range(LR_DROPS))
+for _drop, _rate, _area in LR_DROP_NAMES:
+    QUANTITIES[_drop] = Quantity(
+        "1", -inf, inf, "decrease of the LR gathered in this node; below 0 a rise, 0: no change"
+    )
+    QUANTITIES[_rate] = Quantity("1", 0, inf, "LR just after the change, mean over the node")
+    QUANTITIES[_area] = Quantity("1", 0, inf, "sum of the LRs from the change up to the row")
 
 
 def quantity(column: str) -> Quantity:

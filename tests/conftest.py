@@ -1,6 +1,7 @@
 """Settings of all tests: one thread a process, no time limits on properties, a tiny study to train on."""
 
 import os
+from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -10,6 +11,16 @@ from hypothesis import settings
 
 settings.register_profile("cptlab", deadline=None, max_examples=50)
 settings.load_profile("cptlab")
+
+
+@pytest.fixture(scope="session")
+def lawdata() -> Path:
+    """Folder of the public loss data (`CPTLAB_LAWDATA`, else ../shared/lawdata)."""
+    default = Path(__file__).parents[2] / "shared" / "lawdata"
+    folder = Path(os.environ.get("CPTLAB_LAWDATA", default))
+    if not folder.is_dir():
+        pytest.skip(f"no law data in {folder}; set CPTLAB_LAWDATA")
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -205,3 +205,27 @@ def test_an_answer_needs_no_torch():
     code += "import cptlab.records.read_csv, cptlab.records.read_runs; assert 'torch' not in sys.modules"
     env = os.environ | {"PYTHONPATH": str(ROOT)}
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, env=env)
+
+
+def test_points_are_predicted_and_a_run_is_checked_from_the_command_line(runs, tmp_path):
+    common = [f"source.path={runs}", f"out={tmp_path}", "num_draws=100", "report=false"]
+    points = "question.points=[{domain_share: 0.3}, {domain_share: 0.6, num_params: 1e5}]"
+    got = run_fit_law(*common, "question=what_if", points)
+    assert got.returncode == 0, got.stderr
+    table = json.loads((tmp_path / "recommendation.json").read_text())["table"]
+    assert abs(table[0]["law"] - true_loss("law", 3e5, 6e5, 0.3)) < 0.02
+    assert table[0]["law_low"] < table[0]["law"] < table[0]["law_high"]
+    assert "domain_share 0.6, num_params 1e+05, tokens 6e+05, " in got.stdout
+
+    got = run_fit_law(*common, "check=300k-0.5")
+    assert got.returncode == 0, got.stderr
+    assert (
+        "run 300k-0.5 (domain_share 0.5, num_params 300000, tokens 600000) against fits that have not seen it"
+        in got.stdout
+    )
+    assert "law: measured" in got.stdout
+    check = json.loads((tmp_path / "check.json").read_text())
+    assert check["corpora"].keys() == {"law", "prose"}
+    got = run_fit_law(*common, "check=300k-0.55")
+    assert got.returncode == 2
+    assert "check=300k-0.55 is no run among the rows read" in got.stderr

@@ -1,5 +1,7 @@
 """Which runs would narrow an answer most, and the command of a run."""
 
+from __future__ import annotations
+
 import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,9 +9,79 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cptlab.decisions.case import SAME, Case
+
 Array = NDArray[np.float64]
 MEASURED = 0.02  # a share nearer than this to a measured one is measured
 APART = 0.05  # shares of the next runs lie at least so far from one another
+
+
+OVERRIDES = {
+    "domain_share": "mixture.domain_share",
+    "replay_share": "replay.replay_share",
+    "peak_lr": "optimizer.peak_lr",
+    "schedule": "lr_schedule",
+    "tokens": "tokens",
+}  # chosen quantity -> the override of train.py that sets it; sizes have names
+
+
+def next_runs(
+    case: Case,
+    chosen: Mapping[str, Any],
+    intervals: Mapping[str, tuple[float, float]],
+    sizes: Mapping[float, str],
+    end_points: Sequence[Mapping[str, float]] = (),
+) -> list[dict[str, Any]]:
+    """Overrides of the runs that would narrow an answer most.
+
+    Where the share alone is chosen: its choice and the ends of its interval, but for what was measured. Else the
+    choice, and the choices of the draws at the ends of the widest interval.
+    """
+    if set(chosen) == {"domain_share"}:
+        return _share_runs(case, [float(chosen["domain_share"]), *intervals.get("domain_share", ())], sizes)
+    runs = [_overrides(case, point, sizes) for point in (chosen, *({**chosen, **point} for point in end_points))]
+    return [run for i, run in enumerate(runs) if run and run not in runs[:i]]
+
+
+def _overrides(case: Case, point: Mapping[str, Any], sizes: Mapping[float, str]) -> dict[str, Any]:
+    """A point as overrides; quantities that train.py does not set by themselves (areas) are left out."""
+    found = {OVERRIDES[name]: _short(value) for name, value in point.items() if name in OVERRIDES}
+    if "tokens" not in found and np.isfinite(case.tokens):
+        found["tokens"] = case.tokens
+    size = point.get("num_params", case.num_params)
+    if name := size_name(size, sizes):
+        found["model.size"] = name
+    elif np.isfinite(size):
+        found["num_params"] = _short(size)
+    return found
+
+
+def _short(value: Any) -> Any:
+    return value if isinstance(value, str) else float(f"{value:.4g}")
+
+
+def size_name(size: float, sizes: Mapping[float, str]) -> str | None:
+    """train.py's name of a size; None where it has none."""
+    return next((text for known, text in sizes.items() if np.isclose(known, size, rtol=SAME)), None)
+
+
+def _share_runs(case: Case, wanted: list[float], sizes: Mapping[float, str]) -> list[dict[str, Any]]:
+    """Shares at the asked size where it was measured, else at the largest measured."""
+    rows = case.fits["domain"].observations.columns
+    if "share" not in rows:
+        return []
+    size, measured = np.nan, np.ones(len(rows["share"]), dtype=bool)
+    if "num_params" in rows:
+        near = np.isclose(rows["num_params"], case.num_params, rtol=SAME)
+        size = case.num_params if near.any() else float(rows["num_params"].max())
+        measured = np.isclose(rows["num_params"], size, rtol=SAME)
+    shares = next_shares(wanted, np.unique(rows["share"][measured]))
+    fixed: dict[str, Any] = {"tokens": case.tokens} if np.isfinite(case.tokens) else {}
+    if (name := size_name(size, sizes)) is not None:
+        fixed["model.size"] = name
+    elif np.isfinite(size):
+        fixed["num_params"] = size
+    return [{"mixture.domain_share": share, **fixed} for share in shares]
 
 
 def next_shares(wanted: Sequence[float], measured: Array, most: int = 3) -> list[float]:

@@ -35,12 +35,28 @@ class Curves:
 
 
 @dataclass(frozen=True)
+class Profile:
+    """Predicted losses through the choice, along a quantity that is no share, everything else as the question ties it.
+
+    axis: its column name. values: (m,) rising. loss: corpus -> (3, m) [nat/token], as in Curves. allowed: as in
+    Curves. geometric: whether it is drawn on a logarithmic axis.
+    """
+
+    axis: str
+    values: Array
+    loss: Mapping[str, Array]
+    allowed: Mapping[str, float]
+    geometric: bool
+
+
+@dataclass(frozen=True)
 class Recommendation:
     """The answer to a question.
 
     verdict: `run` (train the choice), `measure_first` (the choice is a guess: do `next_runs` before), or
         `abstain` (the fits allow no answer; `choice` is empty).
-    choice: {"domain_share", "num_params", "tokens"} -> value; empty when the verdict is `abstain`.
+    choice: quantity -> value ("domain_share", "num_params", "tokens", "peak_lr") or name ("schedule"); empty when the
+        verdict is `abstain` and for a question that chooses nothing.
     interval: name of a chosen quantity -> (low, high) over the paired draws; empty without a choice.
     level: coverage of every interval here, in (0, 1).
     predicted: corpus -> (low, mid, high) loss at the choice [nat/token].
@@ -51,11 +67,14 @@ class Recommendation:
     next_runs: overrides of train.py, one dict a run, that would narrow the answer most.
     question: the question's fields, with `variant`.
     command: the exact train.py command of the choice; None where no run record tells it.
-    curves: what the answer was read from; None where the fits gave no curve.
+    curves: losses against the domain share through the choice; None where the share is not chosen.
+    profile: losses against another chosen quantity; None where only shares are chosen.
+    table: one dict a row of what was asked (points, schedules): inputs, then `<corpus>`, `<corpus>_low`,
+        `<corpus>_high` [nat/token]; empty where the question has none.
     """
 
     verdict: str
-    choice: Mapping[str, float]
+    choice: Mapping[str, Any]
     interval: Mapping[str, tuple[float, float]]
     level: float
     predicted: Mapping[str, tuple[float, float, float]]
@@ -67,15 +86,18 @@ class Recommendation:
     question: Mapping[str, Any] = field(default_factory=dict)
     command: str | None = None
     curves: Curves | None = None
+    profile: Profile | None = None
+    table: list[dict[str, Any]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         if self.verdict not in VERDICTS:
             raise ValueError(f"verdict is {self.verdict!r}; it must be one of {', '.join(VERDICTS)}")
 
     def to_json(self) -> dict[str, Any]:
-        """The content of recommendation.json: every field but the curves; no number is NaN or infinite."""
+        """The content of recommendation.json: every field but what is drawn; no number is NaN or infinite."""
         names = ("verdict", "choice", "interval", "level", "predicted", "binding", "extrapolation", "because")
         names += ("next_runs", "base_loss", "question", "command")
+        names += ("table",) if self.table else ()
         return {name: _plain(getattr(self, name)) for name in names}
 
     def write(self, path: Path) -> None:

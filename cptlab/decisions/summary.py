@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from textwrap import wrap
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cptlab.decisions.recommendation import Recommendation
 
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from cptlab.fitting.fit import Fit
 
 WIDTH = 100
+MOST_ROWS = 12
 BY_RULE = ("rows inside warm-up", "rows before the valid interval", "rows before the end")
 BASELINES = ("nearest_run", "quadratic")
 
@@ -67,13 +68,42 @@ def _fit(name: str, fit: Fit) -> Iterator[tuple[str, str]]:
         yield "", sentence
 
 
+def _chosen(answer: Recommendation, name: str) -> str:
+    """A chosen value with its interval."""
+    value, ends = answer.choice[name], answer.interval.get(name)
+    if isinstance(value, str):
+        return value
+    digits = ".3f" if name.endswith("share") or name.startswith("share_") else ".4g"
+    interval = "" if ends is None else f" [{ends[0]:{digits}}, {ends[1]:{digits}}] at {answer.level:.0%}"
+    return f"{value:{digits}}{interval}"
+
+
+def _rows(table: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """A line for each row of an answer's table, the first ones."""
+    for row in table[:MOST_ROWS]:
+        parts = []
+        for name, value in row.items():
+            if name.endswith(("_low", "_high")) and name.rpartition("_")[0] in row:
+                continue
+            text = f"{value:.4g}" if isinstance(value, float) else str(value)
+            ends = (row.get(f"{name}_low"), row.get(f"{name}_high"))
+            interval = f" [{ends[0]:.4f}, {ends[1]:.4f}]" if ends[0] is not None else ""
+            parts.append(f"{name} {value:.4f}{interval}" if interval else f"{name} {text}")
+        yield ", ".join(parts)
+    if len(table) > MOST_ROWS:
+        yield f"and {len(table) - MOST_ROWS} rows more in recommendation.json"
+
+
 def _answer(answer: Recommendation, commands: Sequence[str]) -> Iterator[tuple[str, str]]:
     yield "verdict", f"{answer.verdict.replace('_', ' ')}: {answer.because}"
     if answer.choice:
-        low, high = answer.interval.get("domain_share", (None, None))
-        interval = "" if low is None else f" [{low:.3f}, {high:.3f}] at {answer.level:.0%}"
-        where = ", ".join(f"{k} {v:.6g}" for k, v in answer.choice.items() if k != "domain_share")
-        yield "domain share", f"{answer.choice['domain_share']:.3f}{interval}, for {where}"
+        chosen = [k for k, v in answer.choice.items() if k in answer.interval or isinstance(v, str)]
+        chosen = ["domain_share"] * ("domain_share" in answer.choice and "domain_share" not in chosen) + chosen
+        where = ", ".join(f"{k} {v:.6g}" for k, v in answer.choice.items() if k not in chosen)
+        for i, name in enumerate(chosen):
+            end = f", for {where}" if where and i == len(chosen) - 1 else ""
+            yield name.replace("_", " "), _chosen(answer, name) + end
+    yield from (("", line) for line in _rows(answer.table))
     for name, (low, mid, high) in answer.predicted.items():
         base = answer.base_loss.get(name)
         change = "" if base is None else f", {mid / base - 1:+.2%} against the base's {base:.4f}"

@@ -1,23 +1,24 @@
 """Gain in the new domain against forgetting of the general one (D-CPT, arXiv 2406.01375, use 1)."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from cptlab.decisions.question import Answer, Array, Question
-from cptlab.errors import UserError
+from cptlab.decisions.axes import shares
+from cptlab.decisions.candidates import Candidates, grid
+from cptlab.decisions.case import Case
+from cptlab.decisions.choice import Choice, Judgement, Predict
+from cptlab.decisions.limits import cap_on_rise
+from cptlab.decisions.question import zero_or_more
 from cptlab.variants import variant
 
-Mask = NDArray[np.bool_]
+POINTS = 401  # domain shares; a binding constraint is refined between two of them
 
 
 @variant("question")
 @dataclass(kw_only=True)
-class Tradeoff(Question):
+class Tradeoff(Choice):
     """argmin_r L_domain(N, D, r) subject to L_general(N, D, 1 - r) <= L_general,base (1 + T).
+
+    Of equal domain losses the largest share. A draw that meets the cap nowhere counts as share 0.
 
     max_general_rise: T, allowed rise of the general loss relative to the measured base loss, 0 or more.
     """
@@ -26,59 +27,26 @@ class Tradeoff(Question):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0 <= self.max_general_rise < np.inf:
-            raise UserError(f"question.max_general_rise is {self.max_general_rise}; it must be 0 or more")
+        zero_or_more("max_general_rise", self.max_general_rise)
 
-    def limits(self, base_loss: Mapping[str, float]) -> dict[str, float]:
-        """The general loss may rise to its base value times 1 + T."""
-        return {"general": base_loss["general"] * (1 + self.max_general_rise)}
+    def candidates(self, case: Case) -> Candidates:
+        """Domain shares from 0 to 1, where the laws are valid."""
+        return grid({"domain_share": shares(case, None, POINTS)}, fallback={"domain_share": 0.0})
 
-    def choose(self, share: Array, general: Array, domain: Array, base_loss: Mapping[str, float]) -> Answer:
-        """Lowest domain loss where the constraint holds; of equal ones the largest share.
+    def judge(self, case: Case, candidates: Candidates, predict: Predict) -> Judgement:
+        """Domain loss under the cap on the general rise."""
+        columns = candidates.columns
+        cap = cap_on_rise(case, predict("general", columns), columns, self.max_general_rise)
+        return Judgement(predict("domain", columns), [cap])
 
-        Where the constraint stops a falling domain loss, the share is refined to the crossing of the two
-        neighbouring grid points (linear in the share).
-        """
-        allowed = self.limits(base_loss)["general"]
-        met = general <= allowed
-        loss = np.where(met, domain, np.inf)
-        best = loss.shape[-1] - 1 - np.argmin(loss[..., ::-1], axis=-1)
-        chosen = share[best]
-        for side in (1, -1):
-            chosen = chosen + _crossing(share, general, domain, met, best, side, allowed)
-        pieces = (np.diff(met.astype(int), axis=-1, prepend=0) == 1).sum(axis=-1)
-        return Answer(np.where(met.any(axis=-1), chosen, np.nan), pieces <= 1)
+    def sought(self, case: Case) -> str:
+        """The domain loss."""
+        return f"predicted {case.names['domain']} loss"
 
-    def binding(self, chosen: float, names: Mapping[str, str]) -> str:
-        """The cap on the general rise, or the end of the range."""
-        return (
-            f"the cap on the {names['general']} loss "
-            f"(max_general_rise={self.max_general_rise:g} of the base loss) binds at {chosen:.3f}"
-        )
-
-    def unmet(self, names: Mapping[str, str]) -> str:
+    def unmet(self, case: Case) -> str:
         """No share keeps the general loss under its cap."""
         return (
-            f"no domain share keeps the predicted {names['general']} loss "
-            f"under its cap, a rise of {self.max_general_rise:.3g} of the base loss, not even 0; allow a higher "
-            "rise, or measure a lower learning rate"
+            f"no domain share keeps the predicted {case.general} loss under its cap, a rise of "
+            f"{self.max_general_rise:.3g} of the base loss, not even 0; allow a higher rise, or measure a lower "
+            "learning rate"
         )
-
-
-def _crossing(
-    share: Array, general: Array, domain: Array, met: Mask, best: NDArray[np.intp], side: int, allowed: float
-) -> Array:
-    """Step from the best grid point towards its neighbour on one side, up to where the constraint stops it.
-
-    0 where the neighbour meets the constraint, does not exist, or has no lower domain loss.
-    """
-    other = np.clip(best + side, 0, len(share) - 1)
-    stops = met.any(axis=-1) & ~_at(met, other) & (_at(domain, other) < _at(domain, best))
-    rise = np.where(stops, _at(general, other) - _at(general, best), 1.0)
-    fraction = np.where(stops, (allowed - _at(general, best)) / rise, 0.0)
-    return fraction * (share[other] - share[best])
-
-
-def _at(values: NDArray[Any], index: NDArray[np.intp]) -> NDArray[Any]:
-    """values (..., m) at index (...,)."""
-    return np.take_along_axis(values, index[..., None], axis=-1)[..., 0]

@@ -5,15 +5,16 @@ from collections.abc import Mapping
 import numpy as np
 
 from cptlab.errors import UserError, closest
-from cptlab.fitting.holdout import share_levels
+from cptlab.fitting.holdout import GAP, share_levels
 from cptlab.fitting.objective import Problem
+from cptlab.fitting.scope import is_share
 from cptlab.laws.base import Law
 from cptlab.records.observations import Observations
 
 
 def count_levels(law: Law, rows: Observations) -> dict[str, int]:
     """Distinct values of each input; shares count as levels of whole runs."""
-    counts = {name: len(np.unique(rows[name])) for name in law.inputs}
+    counts = {name: len(np.unique(np.round(rows[name] / GAP) if is_share(name) else rows[name])) for name in law.inputs}
     if "share" in counts:
         counts["share"] = len(np.unique(share_levels(rows)))
     return counts

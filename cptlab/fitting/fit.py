@@ -14,7 +14,7 @@ from cptlab.fitting.identify import identify
 from cptlab.fitting.objective import DELTA, Problem
 from cptlab.fitting.result import Fit
 from cptlab.fitting.solve import Solution, solve
-from cptlab.fitting.table import to_observations
+from cptlab.fitting.table import column_names, to_observations
 from cptlab.laws import known_laws
 from cptlab.laws.base import Law
 from cptlab.records.observations import Observations
@@ -35,7 +35,7 @@ def fit(
     the general corpus, whose share is `general_share`. num_draws: bootstrap refits. fixed: parameters to
     hold at a value. delta: Huber threshold.
     """
-    law = law_name if isinstance(law_name, Law) else _law(law_name)
+    law = (law_name if isinstance(law_name, Law) else _law(law_name)).of_table(column_names(table))
     rows = to_observations(table, law, domain, general)
     counts = count_levels(law, rows)
     folded = folded_parameters(law, counts, fixed or {})

@@ -157,6 +157,8 @@ class Frame:
 
 
 def _references(problem: Problem) -> dict[str, Array]:
+    if problem.law.tied:
+        return _measured(problem, REFERENCES)
     ranks = (np.arange(REFERENCES) + 0.5) / REFERENCES
     order = [np.random.default_rng(j).permutation(REFERENCES) for j in range(len(problem.law.inputs))]
     return {
@@ -165,9 +167,18 @@ def _references(problem: Problem) -> dict[str, Array]:
 
 
 def _middle(problem: Problem) -> dict[str, Array]:
-    """One row: geometric means of the inputs, arithmetic where one has zeros."""
+    """One row: geometric means of the inputs, arithmetic where one has zeros; the middle one of a tied law."""
+    if problem.law.tied:
+        return _measured(problem, 1)
     columns = {name: problem.columns[name] for name in problem.law.inputs}
     return {
         name: np.array([np.exp(np.log(column).mean()) if (column > 0).all() else column.mean()])
         for name, column in columns.items()
     }
+
+
+def _measured(problem: Problem, count: int) -> dict[str, Array]:
+    """Whole rows of the table at `count` even quantiles of the loss."""
+    order = np.argsort(problem.loss, kind="stable")
+    rows = order[((np.arange(count) + 0.5) / count * len(order)).astype(int)]
+    return {name: problem.columns[name][rows] for name in problem.law.inputs}

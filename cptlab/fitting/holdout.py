@@ -1,6 +1,7 @@
 """Held-out error: which rows each protocol leaves out, and how well they are then predicted.
 
-`ratio`: each interior share in turn, pooled. `ratio_ends`: the two end shares in turn, an extrapolation.
+`ratio`: each interior share in turn, pooled; of several corpora: each mixture in turn, in at most ten folds.
+`ratio_ends`: the two end shares in turn, an extrapolation.
 `tokens`: the last third of the token range. `size`: the largest size, only with four sizes or more, since
 three do not identify E + A/N^alpha with one held out. Whole runs are held out, but for `tokens`.
 """
@@ -11,9 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cptlab.fitting.baselines import BASELINES, Grid, Mask
+from cptlab.fitting.scope import is_share
 from cptlab.laws.base import Array, Law
 from cptlab.records.observations import Observations
 
+FOLDS = 10  # of `ratio` where a law reads the shares of several corpora
 GAP = 0.005  # [1] shares of runs further apart than this are different levels of a grid
 
 
@@ -36,27 +39,45 @@ class HeldOut:
     predicted: Array
 
 
-def share_levels(rows: Observations) -> NDArray[np.int_]:
+def share_levels(rows: Observations, name: str = "share") -> NDArray[np.int_]:
     """Grid level of each row (n,): runs by their final share, cut wherever two neighbours lie apart."""
-    if "share" not in rows.columns:
+    if name not in rows.columns:
         return np.zeros(len(rows), int)
+    final, which = _final(rows, name)
+    rank = np.argsort(final, kind="stable")
+    level = np.empty(len(final), int)
+    level[rank] = np.concatenate([[0], np.cumsum(np.diff(final[rank]) > GAP)])
+    return level[which]
+
+
+def mixtures(rows: Observations, names: list[str]) -> NDArray[np.int_]:
+    """Number of each row's mixture (n,): runs whose final shares agree to GAP count as one."""
+    finals = [_final(rows, name) for name in names]
+    shares = np.round(np.stack([final for final, _ in finals], axis=1) / GAP)
+    return np.unique(shares, axis=0, return_inverse=True)[1][finals[0][1]]
+
+
+def _final(rows: Observations, name: str) -> tuple[Array, NDArray[np.intp]]:
+    """Last value of a column in each run, and the run of each row."""
     runs, which = np.unique(rows.run, return_inverse=True)
     order = np.argsort(rows["tokens"], kind="stable") if "tokens" in rows.columns else np.arange(len(rows))
     final = np.empty(len(runs))
-    final[which[order]] = rows["share"][order]
-    rank = np.argsort(final, kind="stable")
-    level = np.empty(len(runs), int)
-    level[rank] = np.concatenate([[0], np.cumsum(np.diff(final[rank]) > GAP)])
-    return level[which]
+    final[which[order]] = rows[name][order]
+    return final, which
 
 
 def protocols(law: Law, rows: Observations) -> dict[str, list[Mask]]:
     """Protocol -> folds, masks (n,) of the rows left out; a protocol that the data cannot bear is absent."""
     plan: dict[str, list[Mask]] = {}
-    if "share" in law.inputs:
-        level = share_levels(rows)
+    shares = [name for name in law.inputs if is_share(name)]
+    if len(shares) > 1:
+        mixture = mixtures(rows, shares)
+        if mixture.max() > len(shares):
+            plan["ratio"] = [mixture % FOLDS == fold for fold in range(min(FOLDS, int(mixture.max()) + 1))]
+    elif shares:
+        level = share_levels(rows, shares[0])
         last = int(level.max())
-        if last + 1 > law.levels["share"].needed:
+        if last + 1 > law.levels[shares[0]].needed:
             plan["ratio"] = [level == value for value in range(1, last)]
             plan["ratio_ends"] = [level == 0, level == last]
     if "tokens" in law.inputs:
@@ -100,7 +121,7 @@ def judge_baselines(rows: Observations, plan: dict[str, list[Mask]]) -> dict[str
     one = np.ones(len(rows))
     grid = Grid(
         run=rows.run, level=share_levels(rows), size=rows.columns.get("num_params", one),
-        share=rows.columns.get("share", one), tokens=rows.columns.get("tokens", one),
+        share=_share(rows), tokens=rows.columns.get("tokens", one),
         delta=rows["loss"] - zero,
     )  # fmt: skip
     return {
@@ -110,6 +131,12 @@ def judge_baselines(rows: Observations, plan: dict[str, list[Mask]]) -> dict[str
         }
         for name, guess in BASELINES.items()
     }
+
+
+def _share(rows: Observations) -> Array:
+    """The column by which baselines tell mixtures apart: `share`, else the first share of any corpus; ones if none."""
+    names = [name for name in ("share", *rows.columns) if is_share(name) and name in rows.columns]
+    return rows[names[0]] if names else np.ones(len(rows))
 
 
 def base_loss(rows: Observations) -> Array | None:

@@ -36,7 +36,8 @@ def find_starts(problem: Problem, weights: Array, seed: int, points: int, kept: 
 def sample_shapes(problem: Problem, seed: int, points: int) -> tuple[Array, Array]:
     """Quasi-random shapes (points, q), half of them log-uniform where bounds allow, and their unit cube."""
     k = problem.num_linear
-    specs = list(problem.law.shape.values())
+    if not (specs := list(problem.law.shape.values())):
+        return np.empty((1, 0)), np.empty((1, 0))  # linear in all parameters: one start
     low = np.array([(s.start or (s.low, s.high))[0] for s in specs])
     high = np.array([(s.start or (s.low, s.high))[1] for s in specs])
     unit = qmc.Sobol(len(specs), rng=np.random.default_rng(seed)).random_base2(int(np.ceil(np.log2(points))))
@@ -93,7 +94,7 @@ def _distinct(objective: Array, unit: Array, chosen: int, apart: float = 0.1) ->
     cost, picks = objective.copy(), np.empty((len(objective), chosen), np.intp)
     for i in range(chosen):
         picks[:, i] = np.argmin(cost, axis=1)
-        near = np.abs(unit - unit[rows, picks[:, i]][:, None]).max(axis=-1) < apart
+        near = np.abs(unit - unit[rows, picks[:, i]][:, None]).max(axis=-1, initial=0) < apart
         cost = np.where(near, cost + 1e6 * (1 + np.abs(cost)), cost)
         cost[rows, picks[:, i]] = np.inf
     return picks

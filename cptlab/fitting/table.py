@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from cptlab.errors import UserError, closest
+from cptlab.fitting.scope import in_scope, is_share
 from cptlab.laws.base import Array, Law
 from cptlab.records.observations import Observations
 from cptlab.units import QUANTITIES, quantity
@@ -21,7 +22,7 @@ def to_observations(table: Table, law: Law, domain: str | None, general: str = "
     table: Observations, DataFrame or mapping name -> column (a single number holds for all rows).
     domain: None where the table has one. general: name of the general corpus, whose share is `general_share`.
     """
-    observations = table if isinstance(table, Observations) else _from_columns(table)
+    observations = as_observations(table)
     domains = observations.domains
     if domain is None and len(domains) > 1:
         raise UserError(f"the table holds the domains {', '.join(domains)}; give domain=, one fit each.")
@@ -32,15 +33,28 @@ def to_observations(table: Table, law: Law, domain: str | None, general: str = "
     if not len(rows):
         raise UserError(f"domain {domain} has no rows of split fit in {observations.origin}; record that split.")
     columns = with_share(rows.columns, law, domain, general)
-    need(columns, ("loss", *law.inputs), rows.origin, None if isinstance(table, Observations) else table)
+    seen = None if isinstance(table, Observations) else table
+    need(columns, ("loss", *(x for x in law.inputs if x != "base_loss")), rows.origin, seen)
     rows = Observations(columns, rows.run, rows.domain, rows.split, rows.base, rows.origin, rows.left_out)
-    return _checked(_without_base_rows(_named_runs(rows)), law)
+    rows = _without_base_rows(_named_runs(rows))
+    need(rows.columns, law.inputs, rows.origin, seen)
+    return in_scope(_checked(rows, law), law)
+
+
+def column_names(table: Table) -> list[str]:
+    """Names of the columns of any table."""
+    return list(map(str, table.columns if isinstance(table, Observations) else table))
+
+
+def as_observations(table: Table) -> Observations:
+    """Any table as Observations, of all its domains and unchecked."""
+    return table if isinstance(table, Observations) else _from_columns(table)
 
 
 def with_share(columns: Mapping[str, Array], law: Law, domain: str, general: str) -> dict[str, Array]:
     """Columns with `share`, the achieved share of `domain`, taken from the column that holds it."""
     columns = dict(columns)
-    if "share" not in law.inputs or "share" in columns:
+    if "share" in columns or not any(map(is_share, law.inputs)):
         return columns
     by_role = "general_share" if domain == general else "domain_share"
     for name in (f"share_{domain}", by_role):

@@ -6,7 +6,7 @@ without linear terms has an empty `linear` and overrides `predict` alone.
 """
 
 from abc import ABC
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import inf
 from typing import ClassVar
@@ -53,6 +53,12 @@ class Law(ABC):
 
     inputs: columns that the law reads (names of `cptlab.units`). linear, shape: parameters by name. levels:
     input -> how many distinct values it needs. direction: input -> sign of dL/dx where the law is valid.
+    valid: input -> open interval outside which the law says nothing: such rows are left out of a fit, and
+    counted. one: columns that the law does not read and that must have one value in a fit, else it is
+    refused; with `tokens` among them the last row of each run is fitted.
+    at_bound: parameter -> what is known, in words, where a fit puts it at its lower bound.
+    tied: the inputs of a row belong together (one LR history), so that none means anything beside another
+    row's values. A law whose fields choose among forms sets these of its instance, `vars(self).update(...)`.
     """
 
     inputs: ClassVar[tuple[str, ...]]
@@ -60,7 +66,15 @@ class Law(ABC):
     shape: ClassVar[Mapping[str, Parameter]]
     levels: ClassVar[Mapping[str, Levels]] = {}
     direction: ClassVar[Mapping[str, int]] = {}
+    valid: ClassVar[Mapping[str, tuple[float, float]]] = {}
+    one: ClassVar[tuple[str, ...]] = ()
+    tied: ClassVar[bool] = False
+    at_bound: ClassVar[Mapping[str, str]] = {}
     variant_name: ClassVar[str]
+
+    def of_table(self, names: Iterable[str]) -> "Law":
+        """The law for a table with these columns; only laws whose inputs are a choice differ from self."""
+        return self
 
     @property
     def parameters(self) -> dict[str, Parameter]:

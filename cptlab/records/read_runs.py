@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from cptlab.errors import UserError
+from cptlab.records.base_areas import base_areas
 from cptlab.records.observations import Observations
 from cptlab.records.run_folders import Run, load_run, run_folders
 from cptlab.records.source import Source
@@ -216,6 +217,9 @@ def _columns(facts: Mapping[str, Any], row: Mapping[str, Any], base_loss: float)
         "domain_share": share.get(facts["domain"], 0.0) if facts.get("domain") else None,
         "general_share": share.get(facts["general"], 0.0) if facts.get("general") else None,
         "replay_share": row.get("replay_tokens", 0) / tokens,
+        "from_scratch": 0.0,
+        "flops": 6.0 * facts["num_params_nonembed"] * tokens,  # C = 6 N D, the convention of the laws
+        **base_areas(base),
         "unique_tokens": row.get("unique_tokens_by_corpus", {}).get(domain),
         **{f"share_{name}": value for name, value in share.items()},
     }

@@ -57,7 +57,7 @@ def render(story: Story, plots: list[Plot]) -> str:
         for plot in plots
     ]
     facts = story.facts
-    title = str(facts.get("title") or f"How much {story.domain} to train on")
+    title = str(facts.get("title") or tables.title(story))
     left_out = {**story.observations.left_out, **(facts.get("left_out") or {})}
     return environment.get_template("template.html").render(
         title=title,

@@ -1,6 +1,5 @@
-"""The public loss data (`CPTLAB_LAWDATA`, else ../shared/lawdata)."""
+"""Problems and tables of the public loss data."""
 
-import os
 from pathlib import Path
 
 import pandas as pd
@@ -8,15 +7,6 @@ import pytest
 
 from cptlab.fitting.objective import Problem
 from cptlab.laws.chinchilla import Chinchilla
-
-
-@pytest.fixture(scope="session")
-def lawdata() -> Path:
-    default = Path(__file__).parents[2].parent / "shared" / "lawdata"
-    folder = Path(os.environ.get("CPTLAB_LAWDATA", default))
-    if not folder.is_dir():
-        pytest.skip(f"no law data in {folder}; set CPTLAB_LAWDATA")
-    return folder
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,107 @@
+"""How to split compute between size and tokens (Hoffmann et al. 2022, arXiv 2203.15556; D-CPT, use 3)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from cptlab.decisions.axes import geometric, measured, reads_share, shares
+from cptlab.decisions.candidates import Candidates, grid
+from cptlab.decisions.case import Case
+from cptlab.decisions.choice import Choice, Judgement, Predict
+from cptlab.decisions.limits import cap_on_rise
+from cptlab.decisions.question import share_or_null, zero_or_more
+from cptlab.errors import UserError
+from cptlab.variants import variant
+
+FLOPS = 6.0  # [FLOP] of one parameter and token, forward and backward
+SIZES, SHARES = 241, 51
+REACH = 10.0  # how far beyond the measured sizes candidates go
+
+
+@variant("question")
+@dataclass(kw_only=True)
+class ComputeOptimal(Choice):
+    """argmin_{N, D} L_domain(N, D, r) subject to 6 N D = C, at a fixed share r or over r under a cap on general rise.
+
+    For Chinchilla, and D-CPT at a fixed share, the answer has the closed form of `chinchilla_optimum`.
+
+    flops: C, compute of the run [FLOP].
+    domain_share: r; null = chosen too, which needs max_general_rise where the law reads a share.
+    max_general_rise: allowed rise of the general loss over the base loss of the same size; null = no cap.
+    min_num_params, max_num_params: sizes to choose from; null = ten times beyond the measured ones.
+    """
+
+    flops: float = 0.0
+    domain_share: float | None = None
+    max_general_rise: float | None = None
+    min_num_params: float | None = None
+    max_num_params: float | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not FLOPS <= self.flops < np.inf:
+            raise UserError(f"question.flops is {self.flops:g}; give the compute of the run in FLOP, above {FLOPS:g}")
+        share_or_null("domain_share", self.domain_share)
+        zero_or_more("max_general_rise", self.max_general_rise)
+        for key in ("num_params", "tokens"):
+            if getattr(self, key) is not None:
+                raise UserError(f"question.{key} is what question=compute_optimal chooses; leave it null")
+
+    @property
+    def needs_general(self) -> bool:
+        """Only for the cap."""
+        return self.max_general_rise is not None
+
+    def candidates(self, case: Case) -> Candidates:
+        """Sizes, evenly in their logarithm, at each share; D = C / 6 N."""
+        low, high = measured(
+            case, "num_params", "so no size can be chosen; fit one that does (law=chinchilla, law=dcpt)"
+        )
+        measured(case, "tokens", "so compute cannot be split; fit one that does (law=chinchilla, law=dcpt)")
+        if reads_share(case) and self.domain_share is None and self.max_general_rise is None:
+            raise UserError(
+                "question=compute_optimal needs a share or a cap: give question.domain_share, or "
+                "question.max_general_rise to choose the share too"
+            )
+        first, last = self.min_num_params or low / REACH, self.max_num_params or high * REACH
+        last = min(last, self.flops / FLOPS)  # at least one token
+        sizes = geometric("max_num_params", first, last, SIZES)
+        share = shares(case, self.domain_share, SHARES) if reads_share(case) else np.array([np.nan])
+        table = grid({"domain_share": share, "num_params": sizes})
+        columns = dict(table.columns) | {"tokens": self.flops / FLOPS / table.columns["num_params"]}
+        if np.isnan(share[0]):
+            del columns["domain_share"]
+        return Candidates(
+            columns, "num_params", SIZES, across="domain_share" if len(share) > 1 else "",
+            geometric=frozenset({"num_params", "tokens"}), follows=frozenset({"tokens"}),
+            resolution=float(share[1] - share[0]) if len(share) > 1 else 0.0,
+        )  # fmt: skip
+
+    def judge(self, case: Case, candidates: Candidates, predict: Predict) -> Judgement:
+        """Domain loss under the cap."""
+        columns = candidates.columns
+        limits = []
+        if self.max_general_rise is not None:
+            limits = [cap_on_rise(case, predict("general", columns), columns, self.max_general_rise)]
+        return Judgement(predict("domain", columns), limits)
+
+    def sought(self, case: Case) -> str:
+        """The domain loss."""
+        return f"predicted {case.names['domain']} loss at {self.flops:.4g} FLOP"
+
+    def unmet(self, case: Case) -> str:
+        """No size and share keeps the cap."""
+        rise = 0.0 if self.max_general_rise is None else self.max_general_rise
+        cap = f"keeps the predicted {case.general} loss within {rise:.3g} of its base loss"
+        return f"at {self.flops:.4g} FLOP no size and share {cap}"
+
+
+def chinchilla_optimum(parameters: Mapping[str, float], flops: float) -> tuple[float, float]:
+    """(N, D) that minimise E + A/N^alpha + B/D^beta at C = 6 N D: N = G (C/6)^(beta/(alpha+beta)), D = C / 6 N.
+
+    G = (alpha A / (beta B))^(1/(alpha+beta)). D-CPT at share r is this with B r^eta in place of B.
+    """
+    A, B, alpha, beta = (parameters[name] for name in ("A", "B", "alpha", "beta"))
+    N = (alpha * A / (beta * B)) ** (1 / (alpha + beta)) * (flops / FLOPS) ** (beta / (alpha + beta))
+    return N, flops / FLOPS / N
