@@ -14,7 +14,7 @@ from cptlab.training.machine import Single
 from cptlab.training.objective import Objective
 from cptlab.training.optimizer import Optimizer
 from cptlab.training.tracking import Tracking
-from cptlab.variants import discover
+from cptlab.variants import HOMES, discover_group
 
 
 @dataclass
@@ -86,15 +86,24 @@ class TrainConfig:
         return self.steps * self.tokens_per_step
 
 
-def register() -> None:
-    """Fill Hydra's ConfigStore: `schema/<group>/<variant>`, `schema/train`, `schema/fit_law`."""
+FIT_GROUPS = ("law", "source", "question")
+
+
+def register(config_name: str = "train") -> None:
+    """Fill Hydra's ConfigStore: `schema/<config_name>` and the `schema/<group>/<variant>` that it needs.
+
+    Only these: train.py starts without the laws, fit_law.py without models and data.
+    """
     from hydra.core.config_store import ConfigStore
 
-    from cptlab.fit_config import FitConfig
+    root = TrainConfig
+    if config_name == "fit_law":
+        from cptlab.fit_config import FitConfig
 
+        root = FitConfig
     store = ConfigStore.instance()
-    store.store(group="schema", name="train", node=TrainConfig)
-    store.store(group="schema", name="fit_law", node=FitConfig)
-    for group, classes in discover().items():
-        for name, cls in classes.items():
-            store.store(group=f"schema/{group}", name=name, node=cls)
+    store.store(group="schema", name=config_name, node=root)
+    for group in HOMES:
+        if (group in FIT_GROUPS) == (config_name == "fit_law"):
+            for name, cls in discover_group(group).items():
+                store.store(group=f"schema/{group}", name=name, node=cls)

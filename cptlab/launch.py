@@ -38,7 +38,7 @@ def launch(task: Callable, config_name: str, preflight: Callable[[list[str]], No
             refuse(error)
 
     try:
-        register()
+        register(config_name)
         flags, overrides = split_arguments(sys.argv[1:])
         overrides = [dict_override(override) for override in overrides]
         sys.argv[1:] = flags + overrides
@@ -104,7 +104,7 @@ def refuse_infinite(value: Any, path: str) -> None:
 
 def explain(error: Exception, config_name: str) -> str:
     """One sentence for an error of Hydra or OmegaConf, with the closest valid names."""
-    from cptlab.variants import discover
+    from cptlab.variants import HOMES, discover_group
 
     if cause := user_error_in(error):
         return str(cause)
@@ -116,7 +116,8 @@ def explain(error: Exception, config_name: str) -> str:
     if key:
         path = key[1] or (full[1] if full else key[2])
         head, _, name = path.rpartition(".")
-        if owners := [v for v, cls in discover().get(head, {}).items() if name in cls.__dataclass_fields__]:
+        variants = discover_group(head) if head in HOMES else {}
+        if owners := [v for v, cls in variants.items() if name in cls.__dataclass_fields__]:
             return f"{path} is a key of {head}={' or '.join(owners)} only, not of the {head} chosen here"
         siblings = [key for key in known_keys(config_name) if key.rpartition(".")[0] == head]
         return f"{path} is no key of {config_name}.{closest(path, siblings or known_keys(config_name))}"
@@ -144,15 +145,16 @@ def known_keys(config_name: str) -> list[str]:
     """Dotted keys of a configuration, those of every variant of every group included."""
     from dataclasses import fields, is_dataclass
 
-    from cptlab.config import TrainConfig
-    from cptlab.fit_config import FitConfig
-    from cptlab.variants import discover
+    from cptlab.variants import HOMES, discover_group
 
-    groups = discover()
+    if config_name == "train":
+        from cptlab.config import TrainConfig as Config
+    else:
+        from cptlab.fit_config import FitConfig as Config
     names = set()
-    for field in fields({"train": TrainConfig, "fit_law": FitConfig}[config_name]):
+    for field in fields(Config):
         names.add(field.name)
-        classes = list(groups.get(field.name, {}).values())
+        classes = list(discover_group(field.name).values()) if field.name in HOMES else []
         if not classes and isinstance(field.type, type) and is_dataclass(field.type):
             classes = [field.type]
         names |= {f"{field.name}.{inner.name}" for cls in classes for inner in fields(cls) if inner.init}
