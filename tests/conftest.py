@@ -9,7 +9,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 import pytest
 from hypothesis import settings
 
-settings.register_profile("cptlab", deadline=None, max_examples=50)
+settings.register_profile("cptlab", deadline=None, max_examples=50, derandomize="CI" in os.environ)
 settings.load_profile("cptlab")
 
 

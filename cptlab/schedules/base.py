@@ -37,7 +37,7 @@ class Schedule(ABC):
         after = self.shape(tokens, tokens_total)
         if self.warmup_tokens == 0:
             return after
-        return np.where(tokens < self.warmup_tokens, tokens / self.warmup_tokens, after)
+        return np.where(tokens < self.warmup_tokens, np.minimum(tokens, self.warmup_tokens) / self.warmup_tokens, after)
 
     def check(self, tokens_total: float) -> None:
         """UserError if this schedule does not fit into a run of `tokens_total` tokens."""

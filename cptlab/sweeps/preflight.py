@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
 
 from cptlab.errors import UserError
 from cptlab.launch import CONF, dict_override, explain, typed
 
 if TYPE_CHECKING:
     from cptlab.config import TrainConfig
+
+
+T = TypeVar("T")
 
 
 def expand(overrides: list[str]) -> list[list[str]]:
@@ -41,21 +45,28 @@ def compose_point(overrides: list[str]) -> TrainConfig:
 
 
 def check_points(points: list[list[str]]) -> list[TrainConfig]:
-    """Compose all points and open their corpora, base and order; the first mistake names its point."""
+    """Compose all points, then open their corpora, base and order; the first mistake names its point."""
     from cptlab.training.run import open_point
 
-    configs = []
-    shared = set.intersection(*map(set, points)) if points else set()
-    for number, overrides in enumerate(points, 1):
-        try:
-            config = compose_point([o for o in overrides if not o.startswith("hydra")])
-            open_point(config)
-        except UserError as error:
-            where = (
-                f" (point {number} of {len(points)}: {' '.join(o for o in overrides if o not in shared)})"
-                if len(points) > 1
-                else ""
-            )
-            raise UserError(f"{error}{where}; nothing was started") from error
-        configs.append(config)
+    # All are composed before a corpus is built for any: the cheap mistakes answer at once.
+    configs = [_named(points, i, lambda i=i: compose_point(task_overrides(points[i]))) for i in range(len(points))]
+    for i, config in enumerate(configs):
+        _named(points, i, lambda config=config: open_point(config))
     return configs
+
+
+def task_overrides(overrides: list[str]) -> list[str]:
+    """Without Hydra's own settings."""
+    return [override for override in overrides if not override.startswith("hydra")]
+
+
+def _named(points: list[list[str]], number: int, check: Callable[[], T]) -> T:
+    """What `check` returns; its UserError gets the point's number and what sets it apart from the others."""
+    try:
+        return check()
+    except UserError as error:
+        if len(points) == 1:
+            raise
+        shared = set.intersection(*map(set, points))
+        own = " ".join(override for override in points[number] if override not in shared)
+        raise UserError(f"{error} (point {number + 1} of {len(points)}: {own}); nothing was started") from error
