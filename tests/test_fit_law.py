@@ -204,7 +204,8 @@ def test_an_answer_needs_no_torch():
     code = "import sys, cptlab.decisions.recommend, cptlab.fitting.fit, cptlab.report.page\n"
     code += "import cptlab.records.read_csv, cptlab.records.read_runs; assert 'torch' not in sys.modules"
     env = os.environ | {"PYTHONPATH": str(ROOT)}
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, env=env)
+    got = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, env=env)
+    assert got.returncode == 0, got.stderr
 
 
 def test_points_are_predicted_and_a_run_is_checked_from_the_command_line(runs, tmp_path):

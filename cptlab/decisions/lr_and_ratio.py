@@ -7,9 +7,7 @@ import numpy as np
 from cptlab.decisions.axes import geometric, measured, shares
 from cptlab.decisions.candidates import Candidates, grid
 from cptlab.decisions.case import Case
-from cptlab.decisions.choice import Choice, Judgement, Predict
-from cptlab.decisions.question import zero_or_more
-from cptlab.decisions.weighted import weigh, weights_in_words
+from cptlab.decisions.weighted import Weighted
 from cptlab.errors import UserError
 from cptlab.variants import variant
 
@@ -18,7 +16,7 @@ RATES, SHARES = 81, 101
 
 @variant("question")
 @dataclass(kw_only=True)
-class LRAndRatio(Choice):
+class LRAndRatio(Weighted):
     """argmin over (peak LR, r) of w_domain L_domain + w_general L_general, under a cap on the general rise.
 
     domain_weight, general_weight: weights of the two losses, 0 or more.
@@ -26,32 +24,15 @@ class LRAndRatio(Choice):
     min_peak_lr, max_peak_lr: learning rates to choose from; null = as measured, where a response surface holds.
     """
 
-    domain_weight: float = 1.0
-    general_weight: float = 1.0
-    max_general_rise: float | None = None
     min_peak_lr: float | None = None
     max_peak_lr: float | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for key in ("domain_weight", "general_weight", "max_general_rise"):
-            zero_or_more(key, getattr(self, key))
-        if self.domain_weight + self.general_weight == 0:
-            raise UserError("question.domain_weight and question.general_weight are both 0; give one of them a weight")
         for key in ("min_peak_lr", "max_peak_lr"):
             value = getattr(self, key)
             if value is not None and not 0 < value < np.inf:
                 raise UserError(f"question.{key} is {value}; it must be above 0, or null")
-
-    @property
-    def needs_general(self) -> bool:
-        """For its weight and its cap."""
-        return self.general_weight > 0 or self.max_general_rise is not None
-
-    @property
-    def needs_general_base(self) -> bool:
-        """For the cap alone."""
-        return self.max_general_rise is not None
 
     def candidates(self, case: Case) -> Candidates:
         """The box: learning rates, evenly in their logarithm, by measured shares."""
@@ -61,14 +42,6 @@ class LRAndRatio(Choice):
         ends = [case.fits[role].support.get("domain_share", (0.0, 1.0)) for role in case.fits]
         share = np.linspace(max(inside[0], *(a for a, _ in ends)), min(inside[-1], *(b for _, b in ends)), SHARES)
         return grid({"peak_lr": rates, "domain_share": share}, geometric=frozenset({"peak_lr"}))
-
-    def judge(self, case: Case, candidates: Candidates, predict: Predict) -> Judgement:
-        """Weighted loss under the cap."""
-        return weigh(case, candidates, predict, self.domain_weight, self.general_weight, self.max_general_rise)
-
-    def sought(self, case: Case) -> str:
-        """The weighted loss."""
-        return weights_in_words(case, self.domain_weight, self.general_weight)
 
     def unmet(self, case: Case) -> str:
         """No point of the box keeps the cap."""

@@ -15,9 +15,9 @@ from cptlab.decisions.axes import reads_share
 from cptlab.decisions.bands import band
 from cptlab.decisions.candidates import Array, Candidates
 from cptlab.decisions.case import Case
-from cptlab.decisions.choice import Choice, Judgement, Predict
+from cptlab.decisions.choice import Judgement
 from cptlab.decisions.question import share_or_null, zero_or_more
-from cptlab.decisions.weighted import weigh, weights_in_words
+from cptlab.decisions.weighted import Weighted
 from cptlab.errors import UserError, closest
 from cptlab.schedules.area import anneal_area, learning_rates, lr_area, lr_drops
 from cptlab.schedules.base import Schedule as LRSchedule
@@ -31,7 +31,7 @@ DROPS = {name for node in LR_DROP_NAMES for name in node}
 
 @variant("question")
 @dataclass(kw_only=True)
-class Schedule(Choice):
+class Schedule(Weighted):
     """argmin over listed runs of domain_weight L_domain + general_weight L_general, under a cap on the general rise.
 
     Candidates are all combinations of the lists; a list that is null has the one value that was measured (peak LR:
@@ -58,9 +58,6 @@ class Schedule(Choice):
     base_decay_share: float = 0.2
     anneal_decay: float = 0.999
     tokens_per_step: float | None = None
-    domain_weight: float = 1.0
-    general_weight: float = 1.0
-    max_general_rise: float | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -68,30 +65,17 @@ class Schedule(Choice):
             ("peak_lrs", 0, np.inf), ("domain_shares", 0, 1), ("lengths", 1, np.inf), ("potentials", 0, 1)
         ):  # fmt: skip
             setattr(self, key, _numbers(key, getattr(self, key), low, high))
-        for key in ("domain_weight", "general_weight", "max_general_rise", "warmup_tokens"):
-            zero_or_more(key, getattr(self, key))
+        zero_or_more("warmup_tokens", self.warmup_tokens)
         for key in ("decay_share", "floor", "base_decay_share"):
             share_or_null(key, getattr(self, key))
         if not 0 < self.anneal_decay < 1:
             raise UserError(f"question.anneal_decay is {self.anneal_decay}; it must lie between 0 and 1")
-        if self.domain_weight + self.general_weight == 0:
-            raise UserError("question.domain_weight and question.general_weight are both 0; give one of them a weight")
         if not self.schedules:
             raise UserError("question.schedules is empty; name schedules such as cosine, wsd")
         if self.potentials and not (self.base_peak_lr and self.base_tokens):
             raise UserError(
                 "question.potentials needs question.base_peak_lr and question.base_tokens, the base's history"
             )
-
-    @property
-    def needs_general(self) -> bool:
-        """For its weight and its cap."""
-        return self.general_weight > 0 or self.max_general_rise is not None
-
-    @property
-    def needs_general_base(self) -> bool:
-        """For the cap alone."""
-        return self.max_general_rise is not None
 
     def candidates(self, case: Case) -> Candidates:
         """Every combination, with its areas at the end of the run."""
@@ -130,10 +114,6 @@ class Schedule(Choice):
             hidden=frozenset(areas[0]), listed=True,
         )  # fmt: skip
 
-    def judge(self, case: Case, candidates: Candidates, predict: Predict) -> Judgement:
-        """Weighted loss under the cap."""
-        return weigh(case, candidates, predict, self.domain_weight, self.general_weight, self.max_general_rise)
-
     def rows(self, case: Case, candidates: Candidates, judged: Judgement) -> list[dict[str, Any]]:
         """The best candidates, best first, with the interval of the weighted loss."""
         ends = band(judged.objective[0], judged.objective[1:], self.level)
@@ -145,10 +125,6 @@ class Schedule(Choice):
             row["meets_limits"] = all(np.atleast_2d(limit.excess)[0, i] <= 0 for limit in judged.limits)
             table.append(row)
         return table
-
-    def sought(self, case: Case) -> str:
-        """The weighted loss."""
-        return weights_in_words(case, self.domain_weight, self.general_weight)
 
     def unmet(self, case: Case) -> str:
         """No run keeps the cap."""

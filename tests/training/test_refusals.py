@@ -22,8 +22,11 @@ def small(make, config, **fields):
 
 
 def test_models_that_keep_packed_documents_apart_pass():
-    refuse_leaking_documents(Tiny(size="30k").build(50, 16, 0))
-    refuse_leaking_documents(small(GPT2LMHeadModel, GPT2Config, n_embd=16, n_layer=1, n_head=2, n_positions=16))
+    gpt2 = small(GPT2LMHeadModel, GPT2Config, n_embd=16, n_layer=1, n_head=2, n_positions=16)
+    for model in (Tiny(size="30k").build(50, 16, 0), gpt2):
+        model.train()
+        refuse_leaking_documents(model)
+        assert model.training  # the probe leaves the model as it was
 
 
 def test_a_model_that_takes_no_document_mask_is_refused():
