@@ -1,8 +1,8 @@
-"""Where the asked size and tokens were measured, the law passes through the measured losses.
+"""Where the asked size and tokens were measured, the law is held to the measured losses.
 
-Regression kriging on a line (Hengl et al. 2007): the law is the trend, and its residual at the asked size and
-tokens, interpolated over the share, is added back. What is left is the error of that interpolation, measured
-by leaving each interior share out in turn. Elsewhere the law stands alone, with the misfit of whole runs.
+Regression kriging on a line (Hengl et al. 2007): the law is the trend, and the smooth part of its residual at the
+asked size and tokens is added back (`kriging`), with its error. Elsewhere the law stands alone, with the misfit of
+whole runs.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+
+from cptlab.decisions.kriging import Kriging
 
 if TYPE_CHECKING:
     from cptlab.fitting.fit import Fit
@@ -35,24 +37,10 @@ class Anchor:
         gap = fit.observations["loss"] - losses
         return np.stack([gap[..., rows].mean(axis=-1) for rows in self.rows], axis=-1)
 
-    def correction(self, residual: Array, share: Array) -> Array:
-        """Residuals (..., m) interpolated linearly at share (k,), constant beyond the ends: (..., k)."""
-        place = np.clip(np.searchsorted(self.share, share) - 1, 0, len(self.share) - 2)
-        low, high = self.share[place], self.share[place + 1]
-        weight = np.clip((share - low) / (high - low), 0, 1)
-        return residual[..., place] * (1 - weight) + residual[..., place + 1] * weight
-
-    def error(self, residual: Array, share: Array) -> Array:
-        """Error of the interpolation at share (k,): each interior share left out in turn, RMS over three neighbours.
-
-        Leaving a share out doubles the gap, so this errs on the wide side. residual (m,). Returns (k,) [nat/token].
-        """
-        x, inner = self.share, slice(1, -1)
-        weight = (x[inner] - x[:-2]) / (x[2:] - x[:-2])
-        square = (residual[inner] - residual[:-2] * (1 - weight) - residual[2:] * weight) ** 2
-        window = np.ones(3)
-        local = np.convolve(square, window, "same") / np.convolve(np.ones_like(square), window, "same")
-        return np.sqrt(np.interp(share, x[inner], local[: len(x) - 2]))
+    def kriging(self, fit: Fit) -> Kriging:
+        """The residuals of the point fit as a smooth misfit plus noise."""
+        runs = np.array([len(rows) for rows in self.rows], float)
+        return Kriging(self.share, runs, self.residual(fit, fit.predicted), fit.seed_noise or 0.0, fit.seed_freedom)
 
 
 def anchor_at(fit: Fit, num_params: float, tokens: float) -> Anchor | None:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from cptlab.decisions.anchor import Anchor, anchor_at
 from cptlab.decisions.question import Question
+from cptlab.decisions.unmeasured_size import level_at
 from cptlab.errors import UserError, closest
 
 if TYPE_CHECKING:
@@ -103,26 +104,36 @@ class Case:
     def predict(self, role: str, table: Mapping[str, Array]) -> tuple[Array, Array]:
         """Point fit (m,) and draws (num_draws, m) of the loss of one role [nat/token] for candidates (m,).
 
-        At the question's own size and tokens, where these were measured, both pass through the measured losses
+        At the question's own size and tokens, where these were measured, both are held to the measured losses
         (`anchor`); a table that sets them itself is predicted by the law alone, so that candidates are compared
-        alike. A draw is a refit, shifted along the whole curve by a normal error of the size of what is left:
-        parameters alone know nothing of a law whose form is slightly wrong, and give intervals that are too narrow.
+        alike. A draw is a refit with an error of the size of what the law leaves over: parameters alone know
+        nothing of a law whose form is slightly wrong, and give intervals that are too narrow.
         """
         columns = self.columns(role, table)
         fit = self.fits[role]
         with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
             point, draws = np.asarray(fit.predict(columns)), _draws(fit, columns)
-        shift = np.random.default_rng(list(self.names).index(role) if role not in ROLES else ROLES[role])
-        shift = shift.standard_normal(len(draws))[:, None]
+        rng = np.random.default_rng(list(self.names).index(role) if role not in ROLES else ROLES[role])
         anchor = self._anchor(role, table)
         if anchor is None:
-            return point, draws + misfit(fit, self.num_params) * shift
+            normal = rng.standard_normal(len(draws))[:, None]
+            level = None if "num_params" in table or self._measured(fit) else level_at(fit, self.num_params)
+            if level is None or role not in self.base_loss:
+                return point, draws + misfit(fit, self.num_params) * normal
+            shift = self.base_loss[role] + level.shift
+            error = misfit(fit, self.num_params, within_size=True) * normal
+            error = error + level.spread * rng.standard_t(level.freedom, len(draws))[:, None]
+            return point + shift[0], draws + shift[1 : len(draws) + 1, None] + error
         share = np.asarray(table["domain_share"], float)
         share = share if role == "domain" else 1 - share
-        residual = anchor.residual(fit, fit.predicted)
+        kriging = anchor.kriging(fit)
         of_draws = anchor.residual(fit, np.asarray(fit.predict_draws(fit.observations)))
-        error = np.maximum(anchor.error(residual, share), fit.seed_noise or 0.0)
-        return point + anchor.correction(residual, share), draws + anchor.correction(of_draws, share) + error * shift
+        return point + kriging.mean(share), draws + kriging.draws(share, of_draws, rng)
+
+    def _measured(self, fit: Fit) -> bool:
+        """Whether some run of a fit had the question's size."""
+        sizes = fit.observations.columns.get("num_params", np.array([self.num_params]))
+        return bool(np.isclose(sizes, self.num_params, rtol=SAME).any())
 
     def _anchor(self, role: str, table: Mapping[str, Array]) -> Anchor | None:
         """Measured losses at the question's size and tokens, if the table varies the domain share alone."""
@@ -235,10 +246,11 @@ def base_loss_at(fit: Fit, name: str, num_params: float, question: Question) -> 
     )
 
 
-def misfit(fit: Fit, num_params: float) -> float:
+def misfit(fit: Fit, num_params: float, within_size: bool = False) -> float:
     """How far whole runs lie off the law at their end: RMS over runs of the mean residual [nat/token].
 
-    Of the rows in the last third of the measured tokens, and of runs of that size where there are any.
+    Of the rows in the last third of the measured tokens, and of runs of that size where there are any. within_size:
+    off the mean of the runs of their own size instead, which leaves out what a base gives to all of its runs.
     """
     rows = fit.observations
     near = np.ones(len(rows), dtype=bool)
@@ -248,7 +260,11 @@ def misfit(fit: Fit, num_params: float) -> float:
     if "num_params" in rows.columns:
         same = near & np.isclose(rows["num_params"], num_params, rtol=SAME)
         near = same if same.any() else near
-    of_runs = [fit.residuals[near & (rows.run == run)].mean() for run in np.unique(rows.run[near])]
+    _, first, which = np.unique(rows.run[near], return_index=True, return_inverse=True)
+    of_runs = np.bincount(which, fit.residuals[near]) / np.bincount(which)
+    if within_size and "num_params" in rows.columns:
+        _, size = np.unique(rows["num_params"][near][first], return_inverse=True)
+        of_runs = of_runs - (np.bincount(size, of_runs) / np.bincount(size))[size]
     return float(np.sqrt(np.mean(np.square(of_runs))))
 
 

@@ -53,6 +53,7 @@ def fit(
     drawn = bootstrap(problem, theta, rows.run, num_draws, seed)
     failed = int((~drawn.converged).sum())
     residuals = rows["loss"] - predicted
+    noise, freedom = seed_noise(rows)
     return Fit(
         law=law, law_name=law.variant_name, domain=str(rows.domain[0]), theta=theta, draws=drawn.theta,
         observations=rows, predicted=predicted, residuals=residuals,
@@ -61,30 +62,34 @@ def fit(
         identifiability=identify(problem, theta, folded, counts),
         objective=float(solution.objective[0]), r2=r_squared(rows["loss"], residuals),
         num_runs=len(set(rows.run.tolist())), success=bool(solution.converged[0]),
-        message=_message(rows, solution, folded, failed, num_draws), seed_noise=seed_noise(rows),
+        message=_message(rows, solution, folded, failed, num_draws), seed_noise=noise, seed_freedom=freedom,
         starts_reached=int(solution.reached[0]), starts_tried=solution.tried,
         next_basin=float(solution.next_basin[0]), draws_failed=failed, general=general,
     )  # fmt: skip
 
 
-def seed_noise(rows: Observations) -> float | None:
-    """Pooled standard deviation [nat/token] among rows equal in all but seed; None where no seed repeats."""
+def seed_noise(rows: Observations) -> tuple[float | None, int]:
+    """Spread of rows equal in all but seed: (pooled standard deviation [nat/token] or None, repeated runs).
+
+    Rows of one run are no repeats of each other, so the second, the degrees of freedom, counts runs beyond the first.
+    """
     if "seed" not in rows.columns:
-        return None
+        return None, 0
     alike = [
         np.array([f"{x:.{SIGNIFICANT}g}" for x in rows[name]])
         for name in ("num_params", "tokens", "share", "peak_lr", "tokens_per_step", "replay_share")
         if name in rows.columns
     ]
     _, group = np.unique(np.stack([rows.base, *alike]).astype(str), axis=1, return_inverse=True)
-    squares, freedom = 0.0, 0
+    squares, freedom, repeats = 0.0, 0, set()
     for key in np.unique(group):
         mine = group == key
         if len(np.unique(rows["seed"][mine])) > 1:
             loss = rows["loss"][mine]
             squares += float(np.sum((loss - loss.mean()) ** 2))
             freedom += len(loss) - 1
-    return float(np.sqrt(squares / freedom)) if freedom else None
+            repeats |= set(np.unique(rows.run[mine])[1:].tolist())
+    return (float(np.sqrt(squares / freedom)) if freedom else None), len(repeats)
 
 
 def _law(name: str) -> Law:

@@ -23,7 +23,8 @@ class Fit:
     observed - predicted. support: input -> (lowest, highest) measured value. heldout: protocol -> HeldOut, a
     protocol that the data cannot bear is absent. baselines: name -> protocol -> HeldOut on the same rows.
     objective: summed Huber of log loss. r2: of the loss on the fitted rows. seed_noise: pooled standard
-    deviation [nat/token] among runs that differ in seed alone, None where no seed repeats. starts_reached of
+    deviation [nat/token] among runs that differ in seed alone, None where no seed repeats; seed_freedom: repeated
+    runs beyond the first of each point. starts_reached of
     starts_tried polished starts reach the optimum; the next basin lies `next_basin` (relative) above it, inf
     if there is none. draws_failed: draws that did not converge. success: the optimum converged; message: how
     the fit went, in words. general: name of the general corpus.
@@ -47,6 +48,7 @@ class Fit:
     success: bool
     message: str
     seed_noise: float | None = None
+    seed_freedom: int = 0
     starts_reached: int = 0
     starts_tried: int = 0
     next_basin: float = float("inf")

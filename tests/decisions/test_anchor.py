@@ -26,32 +26,6 @@ def test_the_residual_of_a_share_is_the_mean_over_its_seeds():
     np.testing.assert_allclose(anchor.residual(fit, np.full(6, 2.0)), [1.0, 0.8, 0.6, 0.4, 0.3])
 
 
-def test_a_corrected_law_passes_through_the_measured_losses_and_is_straight_between():
-    fit = fit_of(SHARES, [3.0, 2.8, 2.5, 2.7, 2.4, 2.3])
-    anchor = anchor_at(fit, 1e5, 1e6)
-    got = 2.0 + anchor.correction(anchor.residual(fit, np.full(6, 2.0)), np.array([0, 0.5, 0.625, 1, 1.2]))
-    np.testing.assert_allclose(got, [3.0, 2.6, 2.5, 2.3, 2.3])
-
-
-def test_draws_are_corrected_each_by_its_own_residual():
-    fit = fit_of(SHARES, [3.0, 2.8, 2.5, 2.7, 2.4, 2.3])
-    anchor = anchor_at(fit, 1e5, 1e6)
-    draws = np.stack([np.full(6, 2.0), np.linspace(3, 2, 6)])
-    residual = anchor.residual(fit, draws)
-    assert residual.shape == (2, 5)
-    shift = anchor.correction(residual, np.array([0.0, 1.0]))
-    np.testing.assert_allclose(np.array([[2.0, 2.0], [3.0, 2.0]]) + shift, [[3.0, 2.3], [3.0, 2.3]])
-
-
-def test_the_error_is_what_a_left_out_share_would_have_missed():
-    fit = fit_of([0, 0.25, 0.5, 0.75, 1], [2.0, 2.0, 2.4, 2.0, 2.0])
-    anchor = anchor_at(fit, 1e5, 1e6)
-    residual = anchor.residual(fit, np.full(5, 2.0))
-    # left out: .25 misses by .2, .5 by .4, .75 by .2; RMS over neighbours
-    expected = np.sqrt([(0.04 + 0.16) / 2, (0.04 + 0.16 + 0.04) / 3, (0.16 + 0.04) / 2])
-    np.testing.assert_allclose(anchor.error(residual, np.array([0.25, 0.5, 0.75])), expected)
-
-
 @pytest.mark.parametrize(("num_params", "tokens"), [(3e5, 1e6), (1e5, 2e6)])
 def test_there_is_no_anchor_where_nothing_was_measured(num_params, tokens):
     assert anchor_at(fit_of(SHARES, [3.0] * 6), num_params, tokens) is None

@@ -163,12 +163,13 @@ def test_recommendation_json_has_the_names_that_others_read(lines):
 
 def test_measured_losses_at_the_asked_size_and_tokens_hold_the_choice(lines):
     """The law says 2 + 0.2 r, the runs say 2 + 0.3 r: the cap binds where the runs cross it, 0.06 / 0.3."""
-    fits = lines(slope=0.2, slopes=np.linspace(0.15, 0.3, 101), shares=(0, 0.25, 0.5, 0.75, 1))
+    fits = lines(slope=0.2, slopes=np.linspace(0.15, 0.3, 101), shares=np.linspace(0, 1, 11))
     general = fits["general"]
     loss = 2 + 0.3 * general.observations["domain_share"]
     rows = dataclasses.replace(general.observations, columns={**general.observations.columns, "loss": loss})
     measured = dataclasses.replace(general, observations=rows, residuals=loss - general.predicted)
     found = recommend(fits | {"general": measured}, Tradeoff())
-    assert found.choice["domain_share"] == pytest.approx(0.2, abs=1e-6)
+    assert found.choice["domain_share"] == pytest.approx(0.2, abs=0.003)  # the law alone says 0.06 / 0.2 = 0.3
     low, high = found.interval["domain_share"]
-    assert high - low < 1e-6  # straight residuals: nothing is left to miss
+    assert low < 0.2 < high < 0.22
+    assert low > 0.18

@@ -136,8 +136,8 @@ def test_seed_noise_is_the_pooled_deviation_of_repeats():
         table.assign(seed=seed, loss=table["loss"] + shift, run=table["run"] + str(seed))
         for seed, shift in ((0, -0.01), (1, 0.0), (2, 0.01))
     ])  # fmt: skip
-    assert seed_noise(_observed(repeats)) == pytest.approx(0.01)
-    assert seed_noise(_observed(table)) is None
+    assert seed_noise(_observed(repeats)) == (pytest.approx(0.01), 4)
+    assert seed_noise(_observed(table)) == (None, 0)
 
 
 def test_rows_without_a_loss_are_left_out_and_counted():
