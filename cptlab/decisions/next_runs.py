@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cptlab.decisions.case import SAME, Case
+from cptlab.decisions.case import Case
+from cptlab.decisions.sizes import same_size
 
 Array = NDArray[np.float64]
 MEASURED = 0.02  # a share nearer than this to a measured one is measured
@@ -62,7 +63,7 @@ def _short(value: Any) -> Any:
 
 def size_name(size: float, sizes: Mapping[float, str]) -> str | None:
     """train.py's name of a size; None where it has none."""
-    return next((text for known, text in sizes.items() if np.isclose(known, size, rtol=SAME)), None)
+    return next((text for known, text in sizes.items() if same_size(known, size)), None)
 
 
 def _share_runs(case: Case, wanted: list[float], sizes: Mapping[float, str]) -> list[dict[str, Any]]:
@@ -72,9 +73,9 @@ def _share_runs(case: Case, wanted: list[float], sizes: Mapping[float, str]) -> 
         return []
     size, measured = np.nan, np.ones(len(rows["share"]), dtype=bool)
     if "num_params" in rows:
-        near = np.isclose(rows["num_params"], case.num_params, rtol=SAME)
+        near = same_size(rows["num_params"], case.num_params)
         size = case.num_params if near.any() else float(rows["num_params"].max())
-        measured = np.isclose(rows["num_params"], size, rtol=SAME)
+        measured = same_size(rows["num_params"], size)
     shares = next_shares(wanted, np.unique(rows["share"][measured]))
     fixed: dict[str, Any] = {"tokens": case.tokens} if np.isfinite(case.tokens) else {}
     if (name := size_name(size, sizes)) is not None:
