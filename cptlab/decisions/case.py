@@ -166,6 +166,7 @@ def resolve(fits: Mapping[str, Fit], question: Question) -> Case:
         if question.every_corpus:
             names |= {name: name for name in fits if name not in (general, domain)}
     by_role = {role: fits[name] for role, name in names.items()}
+    question.refuse_unanswerable([fit.law for fit in by_role.values()], [fit.observations for fit in by_role.values()])
     if len({len(fit.draws) for fit in by_role.values()}) > 1:
         raise UserError(
             f"the fits of {' and '.join(names.values())} have different num_draws, so draws cannot be paired"

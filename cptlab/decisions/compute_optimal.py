@@ -1,10 +1,11 @@
 """How to split compute between size and tokens (Hoffmann et al. 2022, arXiv 2203.15556; D-CPT, use 3)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from cptlab.decisions.answerable import reads_mixture
 from cptlab.decisions.axes import geometric, measured, reads_share, shares
 from cptlab.decisions.candidates import Candidates, grid
 from cptlab.decisions.case import Case
@@ -12,6 +13,8 @@ from cptlab.decisions.choice import Choice, Judgement, Predict
 from cptlab.decisions.limits import cap_on_rise
 from cptlab.decisions.question import share_or_null, zero_or_more
 from cptlab.errors import UserError
+from cptlab.laws.base import Law
+from cptlab.records.observations import Observations
 from cptlab.variants import variant
 
 FLOPS = 6.0  # [FLOP] of one parameter and token, forward and backward
@@ -53,17 +56,26 @@ class ComputeOptimal(Choice):
         """Only for the cap."""
         return self.max_general_rise is not None
 
-    def candidates(self, case: Case) -> Candidates:
-        """Sizes, evenly in their logarithm, at each share; D = C / 6 N."""
-        low, high = measured(
-            case, "num_params", "so no size can be chosen; fit one that does (law=chinchilla, law=dcpt)"
-        )
-        measured(case, "tokens", "so compute cannot be split; fit one that does (law=chinchilla, law=dcpt)")
-        if reads_share(case) and self.domain_share is None and self.max_general_rise is None:
+    @property
+    def needs(self) -> dict[str, str]:
+        """What a larger model and what more tokens gain."""
+        return {
+            "num_params": "so no size can be chosen; fit one that does (law=chinchilla, law=dcpt)",
+            "tokens": "so compute cannot be split; fit one that does (law=chinchilla, law=dcpt)",
+        }
+
+    def refuse_unanswerable(self, laws: Sequence[Law], tables: Sequence[Observations]) -> None:
+        """A law of the mixture also needs a share, or a cap that chooses it."""
+        super().refuse_unanswerable(laws, tables)
+        if any(map(reads_mixture, laws)) and self.domain_share is None and self.max_general_rise is None:
             raise UserError(
                 "question=compute_optimal needs a share or a cap: give question.domain_share, or "
                 "question.max_general_rise to choose the share too"
             )
+
+    def candidates(self, case: Case) -> Candidates:
+        """Sizes, evenly in their logarithm, at each share; D = C / 6 N."""
+        low, high = measured(case, "num_params")
         first, last = self.min_num_params or low / REACH, self.max_num_params or high * REACH
         last = min(last, self.flops / FLOPS)  # at least one token
         sizes = geometric("max_num_params", first, last, SIZES)

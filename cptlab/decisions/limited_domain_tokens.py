@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cptlab.decisions.axes import geometric, measured
+from cptlab.decisions.answerable import NO_MIXTURE
+from cptlab.decisions.axes import geometric
 from cptlab.decisions.candidates import Candidates, Limit
 from cptlab.decisions.case import Case
 from cptlab.decisions.choice import Choice, Judgement, Predict
@@ -51,9 +52,16 @@ class LimitedDomainTokens(Choice):
         """Only for the cap."""
         return self.max_general_rise is not None
 
+    @property
+    def needs(self) -> dict[str, str]:
+        """The mixture, and what a longer run gains."""
+        return {
+            "share": NO_MIXTURE,
+            "tokens": "so it cannot say what a longer run gains; fit one that does (law=dcpt)",
+        }
+
     def candidates(self, case: Case) -> Candidates:
         """Shares from D_d / max_tokens to 1, evenly in their logarithm, each with its tokens."""
-        measured(case, "tokens", "so it cannot say what a longer run gains; fit one that does (law=dcpt)")
         most = self.max_tokens or case.tokens
         if self.domain_tokens > most:
             raise UserError(

@@ -48,9 +48,14 @@ class ReachTarget(Choice):
         """Only for the cap."""
         return self.max_general_rise is not None
 
+    @property
+    def needs(self) -> dict[str, str]:
+        """What a longer run gains."""
+        return {"tokens": "so it cannot say how long to train; fit one that does (law=dcpt)"}
+
     def candidates(self, case: Case) -> Candidates:
         """Tokens from the fewest measured on, evenly in their logarithm, at each share."""
-        low, high = measured(case, "tokens", "so it cannot say how long to train; fit one that does (law=dcpt)")
+        low, high = measured(case, "tokens")
         tokens = geometric("max_tokens", low, self.max_tokens or high * REACH, TOKENS)
         if not reads_share(case):
             return grid({"tokens": tokens}, geometric=frozenset({"tokens"}))
@@ -74,7 +79,7 @@ class ReachTarget(Choice):
 
     def unmet(self, case: Case) -> str:
         """No run gets there."""
-        _, high = measured(case, "tokens", "")
+        _, high = measured(case, "tokens")
         most = self.max_tokens or high * REACH
         cap = (
             ""
