@@ -102,7 +102,9 @@ def test_a_chosen_size_without_a_name_is_measured_at_the_nearest_one_of_the_same
 
 
 def test_a_size_far_from_every_recorded_one_has_no_command():
-    found = recommend(chinchilla(domain_share=0.5), ComputeOptimal(flops=6e17, min_num_params=1e8, max_num_params=1e10), SIZES)
+    found = recommend(
+        chinchilla(domain_share=0.5), ComputeOptimal(flops=6e17, min_num_params=1e8, max_num_params=1e10), SIZES
+    )
     assert all("num_params" in run and command_of(Recorded(), run) is None for run in found.next_runs)
 
 
