@@ -8,7 +8,11 @@ import pandas as pd
 import pytest
 from test_fit_law import run_fit_law
 
+from cptlab.errors import UserError
+from cptlab.fitting.table import as_observations
+from cptlab.laws import known_laws
 from cptlab.laws.dcpt import DCPT
+from cptlab.variants import discover_group
 
 ROOT = Path(__file__).parents[1]
 SIZES, SHARES, TOKENS = (3e4, 1e5, 3e5), tuple(np.linspace(0, 1, 11).round(1)), (1e5, 3e5, 6e5)
@@ -53,7 +57,7 @@ def changed(column: str, value: object) -> pd.DataFrame:
 def where(**values: float) -> pd.DataFrame:
     """The rows at these values."""
     made = table()
-    return made[np.all([made[name] == x for name, x in values.items()], axis=0)]
+    return made[np.all([np.ones(len(made), bool), *(made[name] == x for name, x in values.items())], axis=0)]
 
 
 @pytest.fixture
@@ -94,7 +98,6 @@ def _main():
     ("made", "message"),
     [
         (lambda: table().rename(columns={"tokens": "tokns"}), "table.csv has no column tokens"),
-        (lambda: table().drop(columns="num_params"), "table.csv has no column num_params"),
         (lambda: table().rename(columns={"loss": "los"}), "has no column 'loss'. Did you mean los?"),
         (lambda: table().drop(columns="domain_share"), "table.csv has no column share"),
         (lambda: changed("loss", 0), "row 5, column loss: loss is 0.0; it must be finite and above 0"),
@@ -120,7 +123,6 @@ def test_a_bad_table_is_refused(refused, made, message):
     [
         ("dcpt", lambda: where(tokens=6e5, num_params=3e5)[:12], "6 rows of 6 runs cannot fit law=dcpt (9 parameters"),
         ("dcpt", lambda: where(domain_share=0.5), "there is 1: 0.5), so C, epsilon, gamma, eta cannot be known"),
-        ("dcpt", lambda: where(domain_share=0.5), "Add 2 runs with another share"),
         ("cmr", lambda: where(domain_share=0.5, num_params=3e5), "there is 1: 0.5), so alpha, s cannot be known"),
         ("cmr", lambda: where(domain_share=0.5), "law=cmr takes one value of num_params a fit"),
         ("almr_lr", lambda: with_rates(where(num_params=3e5)).assign(peak_lr=1e-4), "there is 1: 0.0001), so cz, czz, cxz cannot be known"),
@@ -150,15 +152,15 @@ def test_rows_without_a_loss_are_left_out_and_counted(tmp_path):
 # ---------------------------------------------------------------- questions
 
 ASKED = {
-    "tradeoff": (),
-    "critical_ratio": (),
-    "exchange": ("question=critical_ratio", "question.lam=1"),
-    "limited_domain_tokens": ("question.domain_tokens=2e5",),
-    "compute_optimal": ("question.flops=1e12", "question.domain_share=0.5"),
-    "reach_target": ("question.target_loss=3",),
-    "lr_and_ratio": (),
-    "schedule": (),
-    "shares": (),
+    "tradeoff": {},
+    "critical_ratio": {},
+    "exchange": {"lam": 1.0},
+    "limited_domain_tokens": {"domain_tokens": 2e5},
+    "compute_optimal": {"flops": 1e12, "domain_share": 0.5},
+    "reach_target": {"target_loss": 3.0},
+    "lr_and_ratio": {},
+    "schedule": {},
+    "shares": {},
 }
 NEEDS = {
     "tradeoff": "a share of the corpora",
@@ -182,17 +184,28 @@ LACKING = [
     *[("almr_lr", question) for question in ("exchange", "compute_optimal", "reach_target", "schedule")],
     *[("annealing", question) for question in NEEDS if question not in ("exchange", "schedule")],
 ]  # fmt: skip
-ONE_SIZE = {"bimix", "cmr", "mixing", "almr_lr", "annealing"}
-ONE_MOMENT = {"cmr", "mixing", "almr_lr"}
 
 
 @pytest.mark.parametrize(("law", "question"), LACKING)
-def test_a_question_that_a_law_cannot_answer_is_refused(refused, law, question):
+def test_a_question_that_a_law_cannot_answer_is_refused_without_a_fit(law, question):
     made = with_rates(table())
-    made = made[made["num_params"] == 3e5] if law in ONE_SIZE else made
-    made = made[made["tokens"] == 6e5] if law in ONE_MOMENT else made
-    asked = ASKED[question] if question == "exchange" else (f"question={question}", *ASKED[question])
-    told = refused(made, f"law={law}", *asked)
+    name = "critical_ratio" if question == "exchange" else question
+    asked = discover_group("question")[name](**ASKED[question])
+    of_table = known_laws()[law]().of_table(made.columns)
+    with pytest.raises(UserError, match=f"law={law} does not read {NEEDS[question]}, so .*; (fit|give|leave) "):
+        asked.refuse_unanswerable([of_table], [as_observations(made)])
+
+
+@pytest.mark.parametrize(
+    ("law", "keep", "question"),
+    [
+        ("chinchilla", {}, "tradeoff"), ("chinchilla", {}, "critical_ratio"), ("chinchilla", {}, "shares"),
+        ("dcpt", {}, "lr_and_ratio"), ("dcpt", {}, "schedule"), ("cmr", {"num_params": 3e5}, "schedule"),
+        ("annealing", {"num_params": 3e5}, "tradeoff"), ("forgetting_injection", {}, "tradeoff"),
+    ],
+)  # fmt: skip
+def test_the_same_from_the_command_line(refused, law, keep, question):
+    told = refused(with_rates(where(**keep)), f"law={law}", f"question={question}")
     assert f"law={law} does not read {NEEDS[question]}, so " in told, told
 
 
