@@ -9,9 +9,9 @@ from cptlab.decisions.answerable import reads_mixture
 from cptlab.decisions.axes import geometric, measured, reads_share, shares
 from cptlab.decisions.candidates import Candidates, grid
 from cptlab.decisions.case import Case
-from cptlab.decisions.choice import Choice, Judgement, Predict
-from cptlab.decisions.limits import cap_on_rise
-from cptlab.decisions.question import share_or_null, zero_or_more
+from cptlab.decisions.choice import Judgement, Predict
+from cptlab.decisions.limits import Capped
+from cptlab.decisions.question import share_or_null
 from cptlab.errors import UserError
 from cptlab.laws.base import Law
 from cptlab.records.observations import Observations
@@ -24,7 +24,7 @@ REACH = 10.0  # how far beyond the measured sizes candidates go
 
 @variant("question")
 @dataclass(kw_only=True)
-class ComputeOptimal(Choice):
+class ComputeOptimal(Capped):
     """argmin_{N, D} L_domain(N, D, r) subject to 6 N D = C, at a fixed share r or over r under a cap on general rise.
 
     For Chinchilla, and D-CPT at a fixed share, the answer has the closed form of `chinchilla_optimum`.
@@ -37,7 +37,6 @@ class ComputeOptimal(Choice):
 
     flops: float = 0.0
     domain_share: float | None = None
-    max_general_rise: float | None = None
     min_num_params: float | None = None
     max_num_params: float | None = None
 
@@ -46,15 +45,9 @@ class ComputeOptimal(Choice):
         if not FLOPS <= self.flops < np.inf:
             raise UserError(f"question.flops is {self.flops:g}; give the compute of the run in FLOP, above {FLOPS:g}")
         share_or_null("domain_share", self.domain_share)
-        zero_or_more("max_general_rise", self.max_general_rise)
         for key in ("num_params", "tokens"):
             if getattr(self, key) is not None:
                 raise UserError(f"question.{key} is what question=compute_optimal chooses; leave it null")
-
-    @property
-    def needs_general(self) -> bool:
-        """Only for the cap."""
-        return self.max_general_rise is not None
 
     @property
     def needs(self) -> dict[str, str]:
@@ -93,10 +86,7 @@ class ComputeOptimal(Choice):
     def judge(self, case: Case, candidates: Candidates, predict: Predict) -> Judgement:
         """Domain loss under the cap."""
         columns = candidates.columns
-        limits = []
-        if self.max_general_rise is not None:
-            limits = [cap_on_rise(case, predict("general", columns), columns, self.max_general_rise)]
-        return Judgement(predict("domain", columns), limits)
+        return Judgement(predict("domain", columns), self.caps(case, predict, columns))
 
     def sought(self, case: Case) -> str:
         """The domain loss."""
