@@ -102,10 +102,8 @@ def _main():
         (lambda: table().drop(columns="domain_share"), "table.csv has no column share"),
         (lambda: changed("loss", 0), "row 5, column loss: loss is 0.0; it must be finite and above 0"),
         (lambda: changed("loss", -1), "row 5, column loss: loss is -1.0; it must be finite and above 0"),
-        (lambda: changed("loss", np.inf), "row 5, column loss: loss is inf; it must be finite"),
         (lambda: changed("domain_share", 1.2), "row 5, column domain_share: domain_share is 1.2"),
         (lambda: changed("tokens", 0.5), "tokens is 0.5"),
-        (lambda: changed("num_params", 0), "row 5, column num_params: num_params is 0.0"),
         (lambda: table().assign(loss="high"), "row 2, column loss: 'high' is no number"),
         (lambda: changed("domain_share", None), "row 5, domain_share is empty; fill it in"),
         (lambda: table().assign(loss=np.nan), "has no row with a loss"),
@@ -239,7 +237,6 @@ def test_a_question_that_the_rows_cannot_answer_is_refused(refused, law, made, o
     [
         (lambda: changed("loss", -1), (), "loss is -1.0"),
         (table, ("law=chinchilla",), "law=chinchilla does not read a share of the corpora"),
-        (lambda: where(domain_share=0.5), (), "cannot be known"),
         (lambda: pd.concat([table(), changed("loss", 9.0).iloc[[3]]]), (), "contradicts"),
     ],
 )
