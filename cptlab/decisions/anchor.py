@@ -14,13 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cptlab.decisions.kriging import Kriging
+from cptlab.decisions.sizes import same_size
 
 if TYPE_CHECKING:
     from cptlab.fitting.fit import Fit
 
 Array = NDArray[np.float64]
 SAME_TOKENS = 0.01  # relative difference below which a row stands at the asked tokens
-SAME_SIZE = 1e-3
 LEVEL = 0.005  # shares closer than this are one
 NEEDED = 5  # distinct shares, so that three at least can be left out
 
@@ -48,7 +48,7 @@ def anchor_at(fit: Fit, num_params: float, tokens: float) -> Anchor | None:
     columns = fit.observations.columns
     if not {"share", "num_params", "tokens"} <= columns.keys():
         return None
-    at = np.isclose(columns["num_params"], num_params, rtol=SAME_SIZE)
+    at = same_size(columns["num_params"], num_params)
     at &= np.isclose(columns["tokens"], tokens, rtol=SAME_TOKENS)
     where = np.flatnonzero(at)
     where = where[np.argsort(columns["share"][where], kind="stable")]

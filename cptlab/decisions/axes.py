@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from cptlab.decisions.answerable import reads_mixture
 from cptlab.decisions.candidates import Array
 from cptlab.decisions.case import Case
 from cptlab.errors import UserError
@@ -29,7 +30,7 @@ def shares(case: Case, fixed: float | None = None, num: int = 101) -> Array:
 
 def reads_share(case: Case) -> bool:
     """Whether some law depends on the mixture."""
-    return any("share" in name for fit in case.fits.values() for name in fit.law.inputs if name != "replay_share")
+    return any(reads_mixture(fit.law) for fit in case.fits.values())
 
 
 def geometric(key: str, low: float, high: float, num: int) -> Array:
@@ -43,10 +44,7 @@ def geometric(key: str, low: float, high: float, num: int) -> Array:
     return values
 
 
-def measured(case: Case, name: str, why: str) -> tuple[float, float]:
-    """(lowest, highest) measured value of a quantity; UserError with `why` where no fit reads it."""
+def measured(case: Case, name: str) -> tuple[float, float]:
+    """(lowest, highest) measured value of a quantity that a question needs, so that some fit reads it."""
     ranges = [fit.support[name] for fit in case.fits.values() if name in fit.support]
-    if not ranges:
-        laws = ", ".join(sorted({fit.law_name for fit in case.fits.values()}))
-        raise UserError(f"law={laws} does not read {name}, {why}")
     return max(low for low, _ in ranges), min(high for _, high in ranges)

@@ -8,7 +8,7 @@ import numpy as np
 
 from cptlab.decisions.candidates import Array, Candidates
 from cptlab.decisions.case import Case
-from cptlab.decisions.doubts import measured_shares
+from cptlab.decisions.extrapolation import measured_shares
 from cptlab.decisions.recommendation import Curves, Profile
 
 DRAWN = 161  # most points of a profile

@@ -12,7 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cptlab.decisions.anchor import Anchor, anchor_at
+from cptlab.decisions.base_loss import base_loss_at, base_losses_by_role
+from cptlab.decisions.misfit import misfit
 from cptlab.decisions.question import Question
+from cptlab.decisions.roles import roles
+from cptlab.decisions.sizes import same_size
 from cptlab.decisions.unmeasured_size import level_at
 from cptlab.errors import UserError, closest
 
@@ -23,7 +27,6 @@ Array = NDArray[np.float64]
 ROLES = {"domain": 0, "general": 1}  # seeds of the misfit's draws
 ANCHORED = ("num_params", "tokens", "base_loss")
 CELLS = 1_000_000  # predictions made at once
-SAME = 1e-3  # relative difference below which two sizes are one
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,7 @@ class Case:
         """The same question at another size and number of tokens."""
         if num_params == self.num_params or np.isnan(num_params):
             return dataclasses.replace(self, tokens=tokens)
-        base_loss, guessed = _base_losses(self.names, self.fits, num_params, self.question)
+        base_loss, guessed = base_losses_by_role(self.names, self.fits, num_params, self.question)
         return dataclasses.replace(self, num_params=num_params, tokens=tokens, base_loss=base_loss, guessed=guessed)
 
     def base(self, role: str, num_params: Array | None = None) -> Array:
@@ -133,7 +136,7 @@ class Case:
     def _measured(self, fit: Fit) -> bool:
         """Whether some run of a fit had the question's size."""
         sizes = fit.observations.columns.get("num_params", np.array([self.num_params]))
-        return bool(np.isclose(sizes, self.num_params, rtol=SAME).any())
+        return bool(same_size(sizes, self.num_params).any())
 
     def _anchor(self, role: str, table: Mapping[str, Array]) -> Anchor | None:
         """Measured losses at the question's size and tokens, if the table varies the domain share alone."""
@@ -174,6 +177,7 @@ def resolve(fits: Mapping[str, Fit], question: Question) -> Case:
         if question.every_corpus:
             names |= {name: name for name in fits if name not in (general, domain)}
     by_role = {role: fits[name] for role, name in names.items()}
+    question.refuse_unanswerable([fit.law for fit in by_role.values()], [fit.observations for fit in by_role.values()])
     if len({len(fit.draws) for fit in by_role.values()}) > 1:
         raise UserError(
             f"the fits of {' and '.join(names.values())} have different num_draws, so draws cannot be paired"
@@ -181,125 +185,12 @@ def resolve(fits: Mapping[str, Fit], question: Question) -> Case:
     rows = by_role["domain"].observations.columns
     num_params = question.num_params or float(rows.get("num_params", np.array([nan])).max())
     tokens = question.tokens or _most_tokens(rows, num_params)
-    base_loss, guessed = _base_losses(names, by_role, num_params, question)
+    base_loss, guessed = base_losses_by_role(names, by_role, num_params, question)
     return Case(names, by_role, question, num_params, tokens, base_loss, guessed)
-
-
-def _base_losses(
-    names: Mapping[str, str], fits: Mapping[str, Fit], num_params: float, question: Question
-) -> tuple[dict[str, float], list[str]]:
-    """Base losses by role, and a sentence for each guessed one on which a limit rests."""
-    base_loss, guessed = {}, []
-    for role, name in names.items():
-        value, sentence = base_loss_at(fits[role], name, num_params, question)
-        limits = role == "general" and question.needs_general_base
-        if value is None and limits:
-            raise UserError(
-                f"the loss of {name} before the first update is not known, so no rise can be measured; "
-                f'give it as "question.base_loss={{{name}: 2.87}}"'
-            )
-        if sentence and not limits:
-            continue  # no limit rests on it
-        base_loss |= {} if value is None else {role: value}
-        guessed += [sentence] if sentence else []
-    return base_loss, guessed
-
-
-def base_loss_at(fit: Fit, name: str, num_params: float, question: Question) -> tuple[float | None, str]:
-    """(base loss [nat/token] or None, a sentence if it was not measured at this size).
-
-    Several bases of one size count by their mean. Between and beyond measured sizes: the power law through
-    the two nearest, log L linear in log N.
-    """
-    if name in question.base_loss:
-        return float(question.base_loss[name]), ""
-    rows = fit.observations.columns
-    if "base_loss" not in rows or not np.isfinite(rows["base_loss"]).any():
-        return None, ""
-    measured = np.isfinite(rows["base_loss"])
-    loss, base = rows["base_loss"][measured], fit.observations.base[measured]
-    size = rows["num_params"][measured] if "num_params" in rows else np.full(len(loss), nan)
-    sizes = np.unique(size)
-
-    def mean(of_size: NDArray[np.bool_]) -> float:
-        return float(np.mean([loss[of_size & (base == b)].mean() for b in np.unique(base[of_size])]))
-
-    if np.isnan(sizes).any():
-        return mean(np.isnan(size)), ""
-    losses = np.array([mean(size == s) for s in sizes])
-    near = np.abs(np.log(sizes / num_params))
-    if near.min() < SAME:
-        return float(losses[near.argmin()]), ""
-    if len(sizes) == 1:
-        return None, ""
-    low, high = np.sort(np.argsort(near, kind="stable")[:2])
-    inside = sizes[0] < num_params < sizes[-1]
-    if inside:
-        high = int(np.searchsorted(sizes, num_params))
-        low = high - 1
-    slope = np.log(losses[high] / losses[low]) / np.log(sizes[high] / sizes[low])
-    value = float(losses[low] * (num_params / sizes[low]) ** slope)
-    how = "interpolated" if inside else "extrapolated"
-    return value, (
-        f"base loss of {name} at num_params {num_params:.4g} was not measured: {value:.4g} is {how} from "
-        f"{sizes[low]:.4g} and {sizes[high]:.4g}"
-    )
-
-
-def misfit(fit: Fit, num_params: float, within_size: bool = False) -> float:
-    """How far whole runs lie off the law at their end: RMS over runs of the mean residual [nat/token].
-
-    Of the rows in the last third of the measured tokens, and of runs of that size where there are any. within_size:
-    off the mean of the runs of their own size instead, which leaves out what a base gives to all of its runs.
-    """
-    rows = fit.observations
-    near = np.ones(len(rows), dtype=bool)
-    if "tokens" in rows.columns:
-        tokens = rows["tokens"]
-        near = tokens >= tokens.max() - np.ptp(tokens) / 3
-    if "num_params" in rows.columns:
-        same = near & np.isclose(rows["num_params"], num_params, rtol=SAME)
-        near = same if same.any() else near
-    _, first, which = np.unique(rows.run[near], return_index=True, return_inverse=True)
-    of_runs = np.bincount(which, fit.residuals[near]) / np.bincount(which)
-    if within_size and "num_params" in rows.columns:
-        _, size = np.unique(rows["num_params"][near][first], return_inverse=True)
-        of_runs = of_runs - (np.bincount(size, of_runs) / np.bincount(size))[size]
-    return float(np.sqrt(np.mean(np.square(of_runs))))
 
 
 def _most_tokens(rows: Mapping[str, Array], num_params: float) -> float:
     """Most tokens measured at that size; of all sizes where that one was not measured."""
     tokens = rows.get("tokens", np.array([nan]))
-    same = np.isclose(rows.get("num_params", np.full(len(tokens), nan)), num_params, rtol=SAME)
+    same = same_size(rows.get("num_params", np.full(len(tokens), nan)), num_params)
     return float(tokens[same].max() if same.any() else tokens.max())
-
-
-def roles(fits: Mapping[str, Fit], question: Question) -> tuple[str, str]:
-    """(general, domain): the corpora that the question names, or that the share columns tell apart."""
-    known = list(fits)
-    for key in ("general", "domain"):
-        name = getattr(question, key)
-        if name and name not in known:
-            raise UserError(f"question.{key}={name} was not fitted.{closest(name, known)}")
-    general = question.general or _whose(fits, "general_share", question.domain)
-    domain = question.domain or _whose(fits, "domain_share", general)
-    rest = [name for name in known if name not in (general, domain)]
-    if len(known) == 2 and len(rest) == 1:
-        general, domain = general or rest[0], domain or rest[0]
-    for key, name in (("general", general), ("domain", domain)):
-        if not name:
-            raise UserError(f"no row tells which corpus is the {key} one; give question.{key}={rest[0]}")
-    if general == domain:
-        raise UserError(f"question.general and question.domain are both {general}; name two corpora")
-    return general, domain
-
-
-def _whose(fits: Mapping[str, Fit], column: str, other: str) -> str:
-    """The one corpus whose own share is that column in all its rows; '' if none or several are."""
-    same = [
-        name
-        for name, own in ((name, fit.observations) for name, fit in fits.items())
-        if name != other and {column, "share"} <= own.columns.keys() and np.allclose(own[column], own["share"])
-    ]
-    return same[0] if len(same) == 1 else ""

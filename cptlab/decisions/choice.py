@@ -17,7 +17,10 @@ import numpy as np
 from cptlab.decisions.bands import band, curves, profile, quantiles
 from cptlab.decisions.candidates import Array, Candidates, Limit, Mask, Picked, pick
 from cptlab.decisions.case import Case
-from cptlab.decisions.doubts import Found, doubts, extrapolation, held_out_sentence, is_share
+from cptlab.decisions.doubts import doubts
+from cptlab.decisions.extrapolation import extrapolation
+from cptlab.decisions.found import Found, is_share
+from cptlab.decisions.held_out import held_out_sentence
 from cptlab.decisions.next_runs import next_runs
 from cptlab.decisions.question import Question
 from cptlab.decisions.recommendation import Recommendation

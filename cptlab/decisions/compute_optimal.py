@@ -1,17 +1,20 @@
 """How to split compute between size and tokens (Hoffmann et al. 2022, arXiv 2203.15556; D-CPT, use 3)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from cptlab.decisions.answerable import reads_mixture
 from cptlab.decisions.axes import geometric, measured, reads_share, shares
 from cptlab.decisions.candidates import Candidates, grid
 from cptlab.decisions.case import Case
-from cptlab.decisions.choice import Choice, Judgement, Predict
-from cptlab.decisions.limits import cap_on_rise
-from cptlab.decisions.question import share_or_null, zero_or_more
+from cptlab.decisions.choice import Judgement, Predict
+from cptlab.decisions.limits import Capped
+from cptlab.decisions.question import share_or_null
 from cptlab.errors import UserError
+from cptlab.laws.base import Law
+from cptlab.records.observations import Observations
 from cptlab.variants import variant
 
 FLOPS = 6.0  # [FLOP] of one parameter and token, forward and backward
@@ -21,7 +24,7 @@ REACH = 10.0  # how far beyond the measured sizes candidates go
 
 @variant("question")
 @dataclass(kw_only=True)
-class ComputeOptimal(Choice):
+class ComputeOptimal(Capped):
     """argmin_{N, D} L_domain(N, D, r) subject to 6 N D = C, at a fixed share r or over r under a cap on general rise.
 
     For Chinchilla, and D-CPT at a fixed share, the answer has the closed form of `chinchilla_optimum`.
@@ -34,7 +37,6 @@ class ComputeOptimal(Choice):
 
     flops: float = 0.0
     domain_share: float | None = None
-    max_general_rise: float | None = None
     min_num_params: float | None = None
     max_num_params: float | None = None
 
@@ -43,27 +45,30 @@ class ComputeOptimal(Choice):
         if not FLOPS <= self.flops < np.inf:
             raise UserError(f"question.flops is {self.flops:g}; give the compute of the run in FLOP, above {FLOPS:g}")
         share_or_null("domain_share", self.domain_share)
-        zero_or_more("max_general_rise", self.max_general_rise)
         for key in ("num_params", "tokens"):
             if getattr(self, key) is not None:
                 raise UserError(f"question.{key} is what question=compute_optimal chooses; leave it null")
 
     @property
-    def needs_general(self) -> bool:
-        """Only for the cap."""
-        return self.max_general_rise is not None
+    def needs(self) -> dict[str, str]:
+        """What a larger model and what more tokens gain."""
+        return {
+            "num_params": "so no size can be chosen; fit one that does (law=chinchilla, law=dcpt)",
+            "tokens": "so compute cannot be split; fit one that does (law=chinchilla, law=dcpt)",
+        }
 
-    def candidates(self, case: Case) -> Candidates:
-        """Sizes, evenly in their logarithm, at each share; D = C / 6 N."""
-        low, high = measured(
-            case, "num_params", "so no size can be chosen; fit one that does (law=chinchilla, law=dcpt)"
-        )
-        measured(case, "tokens", "so compute cannot be split; fit one that does (law=chinchilla, law=dcpt)")
-        if reads_share(case) and self.domain_share is None and self.max_general_rise is None:
+    def refuse_unanswerable(self, laws: Sequence[Law], tables: Sequence[Observations]) -> None:
+        """A law of the mixture also needs a share, or a cap that chooses it."""
+        super().refuse_unanswerable(laws, tables)
+        if any(map(reads_mixture, laws)) and self.domain_share is None and self.max_general_rise is None:
             raise UserError(
                 "question=compute_optimal needs a share or a cap: give question.domain_share, or "
                 "question.max_general_rise to choose the share too"
             )
+
+    def candidates(self, case: Case) -> Candidates:
+        """Sizes, evenly in their logarithm, at each share; D = C / 6 N."""
+        low, high = measured(case, "num_params")
         first, last = self.min_num_params or low / REACH, self.max_num_params or high * REACH
         last = min(last, self.flops / FLOPS)  # at least one token
         sizes = geometric("max_num_params", first, last, SIZES)
@@ -81,10 +86,7 @@ class ComputeOptimal(Choice):
     def judge(self, case: Case, candidates: Candidates, predict: Predict) -> Judgement:
         """Domain loss under the cap."""
         columns = candidates.columns
-        limits = []
-        if self.max_general_rise is not None:
-            limits = [cap_on_rise(case, predict("general", columns), columns, self.max_general_rise)]
-        return Judgement(predict("domain", columns), limits)
+        return Judgement(predict("domain", columns), self.caps(case, predict, columns))
 
     def sought(self, case: Case) -> str:
         """The domain loss."""

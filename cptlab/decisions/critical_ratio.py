@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cptlab.decisions.answerable import NO_MIXTURE
 from cptlab.decisions.axes import measured, shares
 from cptlab.decisions.candidates import Array, Candidates, Limit, grid
 from cptlab.decisions.case import Case
@@ -38,6 +39,12 @@ class CriticalRatio(Choice):
         if self.lam is not None and not 0 < self.lam < np.inf:
             raise UserError(f"question.lam is {self.lam}; it must be above 0, or null for no exchange condition")
 
+    @property
+    def needs(self) -> dict[str, str]:
+        """The mixture; tokens for the exchange."""
+        exchange = {"tokens": "so it has no exchange of losses; give question.lam=null"}
+        return {"share": NO_MIXTURE} | (exchange if self.lam is not None else {})
+
     def candidates(self, case: Case) -> Candidates:
         """Domain shares where the laws are valid."""
         return grid({"domain_share": shares(case, None, SHARES)}, fallback={"domain_share": 0.0})
@@ -57,7 +64,7 @@ class CriticalRatio(Choice):
 
     def _slope(self, case: Case, share: Array, predict: Predict) -> Array:
         """min over T0 <= T of d(L_domain + lam L_general)/dlog T at each share, (1 + num_draws, m)."""
-        first, _ = measured(case, "tokens", "so it has no exchange of losses; give question.lam=null")
+        first, _ = measured(case, "tokens")
         if first >= case.tokens:
             raise UserError(
                 f"question.tokens is {case.tokens:.4g} and the fewest measured are {first:.4g}: the exchange needs "

@@ -27,7 +27,10 @@ TINY = 1e-300
 
 @dataclass(frozen=True)
 class Model:
-    """One pair of ratio and reach. weight: posterior probability. Q (m, m): residual' Q residual / (m - 1) estimates s^2."""
+    """One pair of ratio and reach. weight: posterior probability.
+
+    inverse (m, m): of the residuals' covariance in units of s^2. Q (m, m): residual' Q residual / (m - 1) estimates s^2.
+    """
 
     ratio: float
     reach: float

@@ -4,12 +4,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cptlab.decisions.axes import geometric, measured
+from cptlab.decisions.answerable import NO_MIXTURE
+from cptlab.decisions.axes import geometric
 from cptlab.decisions.candidates import Candidates, Limit
 from cptlab.decisions.case import Case
-from cptlab.decisions.choice import Choice, Judgement, Predict
-from cptlab.decisions.limits import cap_on_rise
-from cptlab.decisions.question import at_least_one, zero_or_more
+from cptlab.decisions.choice import Judgement, Predict
+from cptlab.decisions.limits import Capped
+from cptlab.decisions.question import at_least_one
 from cptlab.errors import UserError
 from cptlab.variants import variant
 
@@ -19,7 +20,7 @@ BEYOND = 1.05  # how far past the cap on tokens the candidates reach, so that th
 
 @variant("question")
 @dataclass(kw_only=True)
-class LimitedDomainTokens(Choice):
+class LimitedDomainTokens(Capped):
     """argmin_r L_domain(N, D_d / r, r) subject to D_d / r <= max_tokens and a cap on the general rise.
 
     Every domain token is seen once, so a lower share means a longer run: D = D_d / r. Without a cap on D the answer
@@ -42,18 +43,19 @@ class LimitedDomainTokens(Choice):
                 "1 or more"
             )
         at_least_one("max_tokens", self.max_tokens)
-        zero_or_more("max_general_rise", self.max_general_rise)
         if self.tokens is not None:
             raise UserError("question.tokens follows from domain_tokens and the share here; give question.max_tokens")
 
     @property
-    def needs_general(self) -> bool:
-        """Only for the cap."""
-        return self.max_general_rise is not None
+    def needs(self) -> dict[str, str]:
+        """The mixture, and what a longer run gains."""
+        return {
+            "share": NO_MIXTURE,
+            "tokens": "so it cannot say what a longer run gains; fit one that does (law=dcpt)",
+        }
 
     def candidates(self, case: Case) -> Candidates:
         """Shares from D_d / max_tokens to 1, evenly in their logarithm, each with its tokens."""
-        measured(case, "tokens", "so it cannot say what a longer run gains; fit one that does (law=dcpt)")
         most = self.max_tokens or case.tokens
         if self.domain_tokens > most:
             raise UserError(
@@ -69,9 +71,7 @@ class LimitedDomainTokens(Choice):
         columns = candidates.columns
         most = self.max_tokens or case.tokens
         limits = [Limit(f"the longest run (max_tokens={most:.4g})", np.log(columns["tokens"] / most) - 1e-12)]
-        if self.max_general_rise is not None:
-            limits.append(cap_on_rise(case, predict("general", columns), columns, self.max_general_rise))
-        return Judgement(predict("domain", columns), limits)
+        return Judgement(predict("domain", columns), limits + self.caps(case, predict, columns))
 
     def sought(self, case: Case) -> str:
         """The domain loss."""

@@ -34,9 +34,17 @@ class LRAndRatio(Weighted):
             if value is not None and not 0 < value < np.inf:
                 raise UserError(f"question.{key} is {value}; it must be above 0, or null")
 
+    @property
+    def needs(self) -> dict[str, str]:
+        """Both."""
+        return {
+            "peak_lr": "so no LR can be chosen; fit one that does (law=almr_lr)",
+            "share": "so no share can be chosen; fit one that does (law=almr_lr)",
+        }
+
     def candidates(self, case: Case) -> Candidates:
         """The box: learning rates, evenly in their logarithm, by measured shares."""
-        low, high = measured(case, "peak_lr", "so no LR can be chosen; fit one that does (law=almr_lr)")
+        low, high = measured(case, "peak_lr")
         rates = geometric("max_peak_lr", self.min_peak_lr or low, self.max_peak_lr or high, RATES)
         inside = shares(case, None, SHARES)
         ends = [case.fits[role].support.get("domain_share", (0.0, 1.0)) for role in case.fits]

@@ -9,13 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cptlab.decisions.case import SAME, Case
+from cptlab.decisions.case import Case
+from cptlab.decisions.sizes import same_size
 
 Array = NDArray[np.float64]
 MEASURED = 0.02  # a share nearer than this to a measured one is measured
 APART = 0.05  # shares of the next runs lie at least so far from one another
-
-
 OVERRIDES = {
     "domain_share": "mixture.domain_share",
     "replay_share": "replay.replay_share",
@@ -23,6 +22,7 @@ OVERRIDES = {
     "schedule": "lr_schedule",
     "tokens": "tokens",
 }  # chosen quantity -> the override of train.py that sets it; sizes have names
+MIXTURES = {"mixture.domain_share", "mixture.shares"}  # overrides of which the second hides the first
 
 
 def next_runs(
@@ -44,16 +44,45 @@ def next_runs(
 
 
 def _overrides(case: Case, point: Mapping[str, Any], sizes: Mapping[float, str]) -> dict[str, Any]:
-    """A point as overrides; quantities that train.py does not set by themselves (areas) are left out."""
-    found = {OVERRIDES[name]: _short(value) for name, value in point.items() if name in OVERRIDES}
+    """A point as overrides; quantities that train.py does not set by themselves (areas) are left out.
+
+    A chosen size that has no name becomes the nearest named one, if that is near, with tokens of the same compute.
+    """
+    size, near = point.get("num_params", case.num_params), None
+    if "num_params" in point and (near := near_size(size, sizes)) is not None and "tokens" in point:
+        point = {**point, "tokens": point["tokens"] * size / near}
+    found = overrides_of(point)
     if "tokens" not in found and np.isfinite(case.tokens):
         found["tokens"] = case.tokens
-    size = point.get("num_params", case.num_params)
-    if name := size_name(size, sizes):
+    if not found.keys() & MIXTURES and (share := _one_share(case)) is not None:
+        found["mixture.domain_share"] = share
+    if name := size_name(near or size, sizes):
         found["model.size"] = name
     elif np.isfinite(size):
         found["num_params"] = _short(size)
     return found
+
+
+def overrides_of(point: Mapping[str, Any]) -> dict[str, Any]:
+    """What train.py sets of a point, by its override; shares of named corpora together as `mixture.shares`."""
+    found = {OVERRIDES[name]: _short(value) for name, value in point.items() if name in OVERRIDES}
+    if shares := {name.removeprefix("share_"): x for name, x in point.items() if name.startswith("share_")}:
+        found["mixture.shares"] = _shares_text(shares)
+    return found
+
+
+def _shares_text(shares: Mapping[str, float]) -> str:
+    """`{law: 0.3, prose: 0.7}`, four decimals, the largest share whatever makes the sum 1."""
+    parts = {name: round(float(share), 4) for name, share in shares.items()}
+    most = max(parts, key=lambda name: parts[name])
+    parts[most] = round(1 - sum(share for name, share in parts.items() if name != most), 4)
+    return "{" + ", ".join(f"{name}: {share:g}" for name, share in parts.items()) + "}"
+
+
+def _one_share(case: Case) -> float | None:
+    """The domain share of all rows; None where it varies or is not known."""
+    share = case.fits["domain"].observations.columns.get("domain_share", np.array([np.nan]))
+    return float(share.mean()) if np.ptp(share) < MEASURED else None
 
 
 def _short(value: Any) -> Any:
@@ -62,7 +91,13 @@ def _short(value: Any) -> Any:
 
 def size_name(size: float, sizes: Mapping[float, str]) -> str | None:
     """train.py's name of a size; None where it has none."""
-    return next((text for known, text in sizes.items() if np.isclose(known, size, rtol=SAME)), None)
+    return next((text for known, text in sizes.items() if same_size(known, size)), None)
+
+
+def near_size(size: float, sizes: Mapping[float, str]) -> float | None:
+    """The named size nearest to this one, at most a factor of two away."""
+    nearest = min(sizes, key=lambda known: abs(np.log(known / size)), default=None)
+    return nearest if nearest is not None and abs(np.log(nearest / size)) <= np.log(2) else None
 
 
 def _share_runs(case: Case, wanted: list[float], sizes: Mapping[float, str]) -> list[dict[str, Any]]:
@@ -72,9 +107,9 @@ def _share_runs(case: Case, wanted: list[float], sizes: Mapping[float, str]) -> 
         return []
     size, measured = np.nan, np.ones(len(rows["share"]), dtype=bool)
     if "num_params" in rows:
-        near = np.isclose(rows["num_params"], case.num_params, rtol=SAME)
+        near = same_size(rows["num_params"], case.num_params)
         size = case.num_params if near.any() else float(rows["num_params"].max())
-        measured = np.isclose(rows["num_params"], size, rtol=SAME)
+        measured = same_size(rows["num_params"], size)
     shares = next_shares(wanted, np.unique(rows["share"][measured]))
     fixed: dict[str, Any] = {"tokens": case.tokens} if np.isfinite(case.tokens) else {}
     if (name := size_name(size, sizes)) is not None:

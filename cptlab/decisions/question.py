@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cptlab.decisions.answerable import refuse_unread, refuse_unvaried
 from cptlab.errors import UserError, closest
+from cptlab.laws.base import Law
+from cptlab.records.observations import Observations
 from cptlab.units import QUANTITIES
 
 if TYPE_CHECKING:
@@ -76,6 +79,21 @@ class Question(ABC):
     def needs_general_base(self) -> bool:
         """Whether it measures a rise, so that the general base loss is needed."""
         return self.needs_general
+
+    @property
+    def needs(self) -> dict[str, str]:
+        """Quantity that some law must read -> what is impossible without it, and what to do; `share`: the mixture."""
+        return {}
+
+    @property
+    def chooses(self) -> tuple[str, ...]:
+        """Needed quantities whose effect must have been measured, so that one value of them is too few."""
+        return tuple(self.needs)
+
+    def refuse_unanswerable(self, laws: Sequence[Law], tables: Sequence[Observations]) -> None:
+        """UserError where these laws, each with its rows, cannot answer; cheap, so to be asked before a fit."""
+        refuse_unread(self.needs, laws)
+        refuse_unvaried(self.chooses, laws, tables)
 
     @property
     def every_corpus(self) -> bool:

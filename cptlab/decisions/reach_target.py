@@ -7,9 +7,9 @@ import numpy as np
 from cptlab.decisions.axes import geometric, measured, reads_share, shares
 from cptlab.decisions.candidates import Candidates, Limit, grid
 from cptlab.decisions.case import Case
-from cptlab.decisions.choice import Choice, Judgement, Predict
-from cptlab.decisions.limits import cap_on_rise
-from cptlab.decisions.question import at_least_one, share_or_null, zero_or_more
+from cptlab.decisions.choice import Judgement, Predict
+from cptlab.decisions.limits import Capped
+from cptlab.decisions.question import at_least_one, share_or_null
 from cptlab.errors import UserError
 from cptlab.variants import variant
 
@@ -19,7 +19,7 @@ REACH = 10.0  # how far beyond the measured tokens candidates go
 
 @variant("question")
 @dataclass(kw_only=True)
-class ReachTarget(Choice):
+class ReachTarget(Capped):
     """argmin_{D, r} D subject to L_domain(N, D, r) <= target_loss and L_general <= base loss x (1 + max_general_rise).
 
     target_loss: loss of the domain to be reached [nat/token].
@@ -38,19 +38,18 @@ class ReachTarget(Choice):
         if not 0 < self.target_loss < np.inf:
             raise UserError(f"question.target_loss is {self.target_loss:g}; give the domain loss to reach in nat/token")
         share_or_null("domain_share", self.domain_share)
-        zero_or_more("max_general_rise", self.max_general_rise)
         at_least_one("max_tokens", self.max_tokens)
         if self.tokens is not None:
             raise UserError("question.tokens is what question=reach_target chooses; give question.max_tokens")
 
     @property
-    def needs_general(self) -> bool:
-        """Only for the cap."""
-        return self.max_general_rise is not None
+    def needs(self) -> dict[str, str]:
+        """What a longer run gains."""
+        return {"tokens": "so it cannot say how long to train; fit one that does (law=dcpt)"}
 
     def candidates(self, case: Case) -> Candidates:
         """Tokens from the fewest measured on, evenly in their logarithm, at each share."""
-        low, high = measured(case, "tokens", "so it cannot say how long to train; fit one that does (law=dcpt)")
+        low, high = measured(case, "tokens")
         tokens = geometric("max_tokens", low, self.max_tokens or high * REACH, TOKENS)
         if not reads_share(case):
             return grid({"tokens": tokens}, geometric=frozenset({"tokens"}))
@@ -64,8 +63,7 @@ class ReachTarget(Choice):
         loss = predict("domain", columns)
         words = f"the target (target_loss={self.target_loss:g} on {domain})"
         limits = [Limit(words, loss - self.target_loss, "domain", self.target_loss)]
-        if self.max_general_rise is not None:
-            limits.append(cap_on_rise(case, predict("general", columns), columns, self.max_general_rise))
+        limits += self.caps(case, predict, columns)
         return Judgement(np.broadcast_to(columns["tokens"], loss.shape), limits)
 
     def sought(self, case: Case) -> str:
@@ -74,7 +72,7 @@ class ReachTarget(Choice):
 
     def unmet(self, case: Case) -> str:
         """No run gets there."""
-        _, high = measured(case, "tokens", "")
+        _, high = measured(case, "tokens")
         most = self.max_tokens or high * REACH
         cap = (
             ""

@@ -77,14 +77,21 @@ class Schedule(Weighted):
                 "question.potentials needs question.base_peak_lr and question.base_tokens, the base's history"
             )
 
+    @property
+    def needs(self) -> dict[str, str]:
+        """The history of learning rates; the base's for potentials."""
+        base = {"base_lr_area": "so loss potentials are all one to it; leave question.potentials null"}
+        areas = {"lr_area": "so schedules are all one to it; fit law=cpt_dynamics"}
+        return areas | (base if self.potentials else {})
+
+    @property
+    def chooses(self) -> tuple[str, ...]:
+        """Nothing of which one value is too few: an area of one value leaves the others."""
+        return ()
+
     def candidates(self, case: Case) -> Candidates:
         """Every combination, with its areas at the end of the run."""
         read = {name for fit in case.fits.values() for name in fit.law.inputs}
-        if not read & {"lr_area", "anneal_area", *DROPS}:
-            laws = ", ".join(sorted({fit.law_name for fit in case.fits.values()}))
-            raise UserError(f"law={laws} does not read lr_area, so schedules are all one to it; fit law=cpt_dynamics")
-        if self.potentials and not read & {"base_lr_area", "base_anneal_area"}:
-            raise UserError("question.potentials: the law does not read base_lr_area; leave them null")
         step = self.tokens_per_step or _one(case, "tokens_per_step")
         made = {name: self._schedule(name) for name in self.schedules}
         axes: dict[str, list[Any]] = {

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
 import numpy as np
 
+from cptlab.decisions.answerable import NO_MIXTURE
 from cptlab.decisions.candidates import Array, Candidates, Limit
 from cptlab.decisions.case import Case
 from cptlab.decisions.choice import Choice, Judgement, Predict
 from cptlab.decisions.limits import cap_on_rise
 from cptlab.decisions.question import zero_or_more
 from cptlab.errors import UserError, closest
+from cptlab.laws.base import Law
+from cptlab.records.observations import Observations
 from cptlab.variants import variant
 
 PARTS = {2: 200, 3: 50, 4: 20}  # corpora -> steps of a share from 0 to 1
@@ -59,6 +63,21 @@ class Shares(Choice):
     def every_corpus(self) -> bool:
         """All of them."""
         return True
+
+    @property
+    def needs(self) -> dict[str, str]:
+        """The mixture."""
+        return {"share": NO_MIXTURE}
+
+    def refuse_unanswerable(self, laws: Sequence[Law], tables: Sequence[Observations]) -> None:
+        """Of three corpora and more, the share of the domain says nothing of the others' own."""
+        super().refuse_unanswerable(laws, tables)
+        of_two = [law for law in laws if not any(n == "share" or n.startswith("share_") for n in law.inputs)]
+        if of_two and len(laws) > 2:
+            raise UserError(
+                f"law={of_two[0].variant_name} knows the mixture of two corpora only, and {len(laws)} were fitted; "
+                "fit law=mixing, or law=dcpt, which reads each corpus's own share"
+            )
 
     def candidates(self, case: Case) -> Candidates:
         """The simplex, one candidate a line."""

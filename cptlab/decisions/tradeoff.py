@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from cptlab.decisions.answerable import NO_MIXTURE
 from cptlab.decisions.axes import shares
 from cptlab.decisions.candidates import Candidates, grid
 from cptlab.decisions.case import Case
@@ -28,6 +29,11 @@ class Tradeoff(Choice):
     def __post_init__(self) -> None:
         super().__post_init__()
         zero_or_more("max_general_rise", self.max_general_rise)
+
+    @property
+    def needs(self) -> dict[str, str]:
+        """The mixture."""
+        return {"share": NO_MIXTURE}
 
     def candidates(self, case: Case) -> Candidates:
         """Domain shares from 0 to 1, where the laws are valid."""

@@ -13,7 +13,9 @@ import numpy as np
 from cptlab.decisions.bands import band
 from cptlab.decisions.case import Case
 from cptlab.decisions.choice import abstain, base_losses
-from cptlab.decisions.doubts import extrapolation, held_out_doubts, held_out_sentence, range_doubts, unconverged
+from cptlab.decisions.doubts import unconverged
+from cptlab.decisions.extrapolation import extrapolation, range_doubts
+from cptlab.decisions.held_out import held_out_doubts, held_out_sentence
 from cptlab.decisions.question import Question
 from cptlab.decisions.recommendation import Recommendation
 from cptlab.errors import UserError, closest

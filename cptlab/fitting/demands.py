@@ -41,11 +41,12 @@ def refuse_too_little(law: Law, rows: Observations, counts: Mapping[str, int], p
     what = f"{len(rows)} rows of {runs} runs cannot fit law={law.variant_name} ({len(law.parameters)} parameters"
     for name, levels in law.levels.items():
         if (missing := levels.needed - counts[name]) > 0:
-            at = ", ".join(f"{x:.4g}" for x in np.unique(np.round(rows[name], 3))[:4])
+            seen = np.round(rows[name], 3) if is_share(name) else rows[name]
+            at = ", ".join(f"{x:.4g}" for x in np.unique(seen)[:4])
             raise UserError(
-                f"{what}, needs at least {levels.needed} distinct values of {name}, "
-                f"there {_be(counts[name])}: {at}). Add {missing} run{'s' * (missing > 1)} "
-                f"with another {name}."
+                f"{what}, needs at least {levels.needed} distinct values of {name}, there {_be(counts[name])}: {at}), "
+                f"so {', '.join(levels.parameters) or name} cannot be known. Add {missing} "
+                f"run{'s' * (missing > 1)} with another {name}."
             )
     free = int((problem.low < problem.high).sum())
     if (missing := free + 1 - len(rows)) > 0:

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from cptlab.laws.base import Array, Levels, Parameter, stack_terms
+from cptlab.laws.chinchilla import Chinchilla
 from cptlab.laws.over_corpora import PREFIX, OverCorpora
 from cptlab.variants import variant
 
@@ -21,15 +22,10 @@ class AdditiveMixture(OverCorpora):
     2025, arXiv 2507.09404, additive law). At one mixture it is Chinchilla.
     """
 
-    linear: ClassVar = {
-        "E": Parameter(0, 10, "nat/token"),
-        "A": Parameter(0, np.inf, "nat/token"),
-        "B": Parameter(0, np.inf, "nat/token"),
-        "K": Parameter(0, np.inf, "nat/token"),
-    }
-    shape: ClassVar = {"alpha": Parameter(0.01, 2), "beta": Parameter(0.01, 2)}
+    linear: ClassVar = {**Chinchilla.linear, "K": Parameter(0, np.inf, "nat/token")}
+    shape: ClassVar = Chinchilla.shape
     inputs: ClassVar = ("num_params", "tokens")
-    direction: ClassVar = {"num_params": -1, "tokens": -1}
+    direction: ClassVar = Chinchilla.direction
 
     def declare(self, others: list[str]) -> Mapping[str, Any]:
         """Every corpus has an input and a gamma, every corpus but the reference a c."""
@@ -41,8 +37,7 @@ class AdditiveMixture(OverCorpora):
             "inputs": (*AdditiveMixture.inputs, *(PREFIX + name for name in every)),
             "shape": {**AdditiveMixture.shape, **ratio, **power},
             "levels": {
-                "num_params": Levels(("A", "alpha"), confounded=("E", "A", "alpha")),
-                "tokens": Levels(("B", "beta"), confounded=("E", "B", "beta")),
+                **Chinchilla.levels,
                 **{PREFIX + name: Levels(one, needed=3, wanted=4, confounded=("E", *one)) for name in every},
             },
         }

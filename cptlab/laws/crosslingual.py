@@ -8,6 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from cptlab.laws.base import Array, Law, Levels, Parameter, spread, stack_terms
+from cptlab.laws.chinchilla import Chinchilla
 from cptlab.variants import variant
 
 
@@ -28,21 +29,16 @@ class Crosslingual(Law):
     joint: bool = False  # one fit of runs from scratch and from a base; needs the column from_scratch
 
     inputs: ClassVar = ("num_params", "tokens")
-    linear: ClassVar = {
-        "E": Parameter(0, 10, "nat/token"),
-        "A": Parameter(0, inf, "nat/token"),
-        "B": Parameter(0, inf, "nat/token"),
-    }
+    linear: ClassVar = Chinchilla.linear
     shape: ClassVar = {
-        "alpha": Parameter(0.01, 2),
-        "beta": Parameter(0.01, 2),
+        **Chinchilla.shape,
         "gamma": Parameter(-1, 2, start=(0, 0.5)),
     }
     levels: ClassVar = {
         "num_params": Levels(("A", "alpha", "gamma"), confounded=("E", "A", "alpha", "gamma")),
         "tokens": Levels(("B", "beta", "gamma"), confounded=("E", "B", "beta")),
     }
-    direction: ClassVar = {"num_params": -1, "tokens": -1}
+    direction: ClassVar = Chinchilla.direction
 
     def __post_init__(self) -> None:
         if self.joint:

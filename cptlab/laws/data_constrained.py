@@ -9,6 +9,7 @@ import numpy as np
 
 from cptlab.errors import UserError
 from cptlab.laws.base import Array, Law, Levels, Parameter, spread, stack_terms
+from cptlab.laws.chinchilla import Chinchilla
 from cptlab.variants import variant
 
 LOG_A, LOG_B, EXPONENT = 6.255414, 7.3049974, 0.3526596  # published, alpha = beta = EXPONENT
@@ -34,14 +35,9 @@ class DataConstrained(Law):
     optimal_exponent: float = 1.0  # [1], above 0
 
     inputs: ClassVar = ("num_params", "tokens", "unique_tokens")
-    linear: ClassVar = {
-        "E": Parameter(0, 10, "nat/token"),
-        "A": Parameter(0, inf, "nat/token"),
-        "B": Parameter(0, inf, "nat/token"),
-    }
+    linear: ClassVar = Chinchilla.linear
     shape: ClassVar = {
-        "alpha": Parameter(0.01, 2),
-        "beta": Parameter(0.01, 2),
+        **Chinchilla.shape,
         "R_D": Parameter(0.1, 1e4, start=(1, 200)),
         "R_N": Parameter(0.1, 1e4, start=(1, 200)),
     }
@@ -49,7 +45,7 @@ class DataConstrained(Law):
         "num_params": Levels(("A", "alpha", "R_N"), confounded=("E", "A", "alpha", "R_N")),
         "tokens": Levels(("B", "beta", "R_D"), confounded=("E", "B", "beta", "R_D")),
     }
-    direction: ClassVar = {"num_params": -1, "tokens": -1, "unique_tokens": -1}
+    direction: ClassVar = {**Chinchilla.direction, "unique_tokens": -1}
     valid: ClassVar = {"unique_tokens": (0, inf)}
 
     def __post_init__(self) -> None:

@@ -9,6 +9,8 @@ from cptlab.fitting.fit import Fit
 from cptlab.fitting.holdout import HeldOut
 from cptlab.fitting.identify import Identifiability
 from cptlab.laws.base import Law, Parameter
+from cptlab.laws.chinchilla import Chinchilla
+from cptlab.laws.dcpt import DCPT
 from cptlab.records.observations import Observations
 
 
@@ -77,3 +79,33 @@ def share_line(domain: str, start: float, slope: float, **options) -> Fit:
                 inputs=("share", "num_params", "tokens"))  # fmt: skip
     grid = {"num_params": SIZES, "tokens": TOKENS, "domain_share": SHARES}
     return planted(law, (start, slope), grid, domain=domain, **options)
+
+
+HOFFMANN = dict(E=1.69, A=406.4, B=410.7, alpha=0.34, beta=0.28)
+GRID = {"num_params": SIZES, "tokens": TOKENS, "domain_share": SHARES}
+
+
+def dcpt(**changes):
+    """D-CPT with epsilon = 0 and N-free, so that f(r) = B r^(eta+beta) D_d^-beta + C r^-gamma at D = D_d / r."""
+    theta = dict(E=1.0, A=0.0, B=30.0, C=0.2, alpha=0.3, eta=0.5, beta=0.25, epsilon=0.0, gamma=0.5) | changes
+    grid = GRID | {"domain_share": SHARES[1:]}
+    return planted(DCPT(), [theta[name] for name in DCPT().parameter_names], grid), theta
+
+
+def general(slope=0.2, **options):
+    return share_line("general", 2.0, slope, base_loss=2.0, **options)
+
+
+def falling(slope=1.0):
+    """L = 4 - slope r + 1000 / sqrt(D)."""
+    law = Terms(
+        terms=[lambda c: 4 - slope * c["share"], lambda c: c["tokens"] ** -0.5],
+        inputs=("tokens", "share", "num_params"),
+    )
+    return planted(law, (1, 1000), GRID)
+
+
+def chinchilla(**options):
+    grid = {"num_params": (1e8, 1e9, 1e10), "tokens": (1e9, 1e10, 1e11)}
+    theta = [HOFFMANN[name] for name in Chinchilla().parameter_names]
+    return {"text": planted(Chinchilla(), theta, grid, domain="text", **options)}

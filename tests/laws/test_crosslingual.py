@@ -4,7 +4,10 @@ import numpy as np
 import pytest
 
 from cptlab.errors import UserError
+from cptlab.fitting.bootstrap import run_weights
 from cptlab.fitting.fit import fit
+from cptlab.fitting.objective import Problem
+from cptlab.fitting.solve import solve
 from cptlab.fitting.stages import fit_two_stages
 from cptlab.laws.crosslingual import Crosslingual
 
@@ -75,6 +78,35 @@ def test_a_joint_fit_finds_them_at_once():
 def test_noisy_exponents_are_found_within_their_noise():
     _, continued = fit_two_stages(table(noise=0.002), num_draws=0, heldout=False)
     np.testing.assert_allclose(continued.theta[3:], CONTINUED[3:], atol=0.03)
+
+
+def test_each_draw_of_the_second_stage_is_the_refit_at_its_own_draw_of_the_first():
+    rows, k = table(noise=0.002), 3
+    scratch, continued = fit_two_stages(rows, num_draws=20, heldout=False)
+    assert continued.draws_failed == 0
+    shared = [continued.law.parameter_names.index(name) for name in ("E", "A", "alpha")]
+    np.testing.assert_array_equal(continued.draws[:, shared], scratch.draws[:, shared])
+    mine = continued.observations
+    low, high = continued.law.bounds
+    low[shared] = high[shared] = continued.draws[k, shared]
+    problem = Problem(continued.law, {name: mine[name] for name in continued.law.inputs}, mine["loss"], low, high)
+    weights = run_weights(mine.run, 20, seed=0)[[k]]
+    assert problem.objective(continued.draws[[k]], weights) == pytest.approx(
+        solve(problem, weights).objective, rel=1e-6
+    )
+
+
+def test_what_the_first_stage_does_not_know_widens_the_second():
+    rows = table(noise=0.002)
+    scratch, continued = fit_two_stages(rows, num_draws=100, heldout=False)
+    later = rows["from_scratch"] == 0
+    held = {name: scratch.parameters[name] for name in ("E", "A", "alpha")}
+    own = {name: column[later] for name, column in rows.items()}
+    conditional = fit("crosslingual", own, fixed=held, num_draws=100, heldout=False)
+    for name in ("B", "beta"):  # here 1.3 and 1.6 times
+        wide, narrow = np.diff(continued.interval(name))[0], np.diff(conditional.interval(name))[0]
+        assert wide > 1.2 * narrow, (name, wide, narrow)
+        assert continued.parameters[name] == pytest.approx(conditional.parameters[name], rel=1e-9)
 
 
 def test_a_table_of_one_kind_is_refused():
