@@ -39,6 +39,7 @@ HOMES_OF = {
     "datasets": {"data/sources/hub.py"},
     "flash_attn": {"training/attention.py"},
     "bitsandbytes": {"training/optimizer.py"},
+    "sklearn": {"estimator.py"},
 }
 
 
@@ -124,3 +125,36 @@ def test_everything_but_training_starts_without_torch(module):
     code = f"import sys, cptlab.{module} as m; getattr(m, 'register', int)(); print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import cptlab; [cptlab.fit, cptlab.recommend, cptlab.fit_domains, cptlab.read_csv, cptlab.Tradeoff]",
+        "import cptlab; cptlab.recommend; cptlab.law('dcpt'); from cptlab.decisions.named import as_question as q; q('tradeoff', {})",
+        "import sys, runpy; sys.argv = ['fit_law.py', '--help']\n"
+        "try: runpy.run_path('fit_law.py', run_name='__main__')\n"
+        "except SystemExit: pass",
+    ],
+    ids=["names", "by_name", "help"],
+)
+def test_what_only_looks_around_loads_no_heavy_library(code):
+    heavy = "{'torch', 'sklearn', 'pandas', 'matplotlib', 'plotly', 'transformers', 'lightning', 'wandb'}"
+    code += f"\nimport sys; print('loaded', sorted({heavy} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert done.stdout.strip().splitlines()[-1] == "loaded []"
+
+
+def test_every_public_name_is_there_and_only_the_regressor_needs_scikit_learn():
+    code = """
+import sys, cptlab
+for name in cptlab.__all__:
+    if name != "LawRegressor":
+        assert getattr(cptlab, name) is not None and name in dir(cptlab)
+assert "sklearn" not in sys.modules
+cptlab.LawRegressor
+assert "sklearn" in sys.modules and "torch" not in sys.modules
+print("done")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert done.stdout.strip() == "done"

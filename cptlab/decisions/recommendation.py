@@ -1,14 +1,21 @@
 """What a decision returns: a choice with its interval, or the reason why there is none."""
 
+from __future__ import annotations
+
 import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from cptlab.decisions import frames
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Array = NDArray[np.float64]
 
@@ -49,7 +56,7 @@ class Profile:
     geometric: bool
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Recommendation:
     """The answer to a question.
 
@@ -103,6 +110,23 @@ class Recommendation:
     def write(self, path: Path) -> None:
         """Write recommendation.json."""
         path.write_text(json.dumps(self.to_json(), indent=2, allow_nan=False) + "\n", encoding="utf-8")
+
+    def to_frame(self) -> pd.DataFrame:
+        """Chosen quantities, then `loss_<corpus>` at the choice: `value, low, high, unit`, of losses `base, change`.
+
+        change is a fraction of the base loss; NaN where nothing is known. Without a choice only the losses.
+        """
+        return frames.answer(self)
+
+    def table_frame(self) -> pd.DataFrame:
+        """`table`, one row a point or schedule that was asked for; empty where the question has none."""
+        return frames.table(self)
+
+    def __repr__(self) -> str:
+        return frames.short(self)
+
+    def _repr_html_(self) -> str:
+        return frames.html(self)
 
 
 def _plain(value: Any) -> Any:

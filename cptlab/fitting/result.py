@@ -1,19 +1,25 @@
 """What a fit returns: a frozen type of its own, every field documented, also when absent."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from cptlab.errors import UserError, closest
+from cptlab.fitting import frames
 from cptlab.fitting.holdout import HeldOut
 from cptlab.fitting.identify import Identifiability
 from cptlab.fitting.table import law_columns
 from cptlab.laws.base import Array, Law
 from cptlab.records.observations import Observations
 
+if TYPE_CHECKING:
+    import pandas as pd
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, repr=False)
 class Fit:
     """One law fitted to one domain. Shapes: n fitted rows, p parameters.
 
@@ -80,10 +86,38 @@ class Fit:
         low, high = np.quantile(column, [(1 - level) / 2, (1 + level) / 2])
         return float(low), float(high)
 
-    def predict(self, table: Any) -> Array:
-        """Loss (n,) [nat/token] for a DataFrame, a mapping of columns or Observations."""
-        return self.law.predict(self.theta, law_columns(table, self.law, self.domain, self.general))
+    def predict(self, table: Any) -> Any:
+        """Loss [nat/token]: a Series with the index of a DataFrame, else (n,) for a mapping or Observations."""
+        columns = law_columns(frames.only_of(table, self.domain), self.law, self.domain, self.general)
+        return frames.like(table, self.law.predict(self.theta, columns))
 
     def predict_draws(self, table: Any) -> Array:
         """Loss (num_draws, n) [nat/token] under every draw."""
-        return self.law.predict(self.draws, law_columns(table, self.law, self.domain, self.general))
+        columns = law_columns(frames.only_of(table, self.domain), self.law, self.domain, self.general)
+        return self.law.predict(self.draws, columns)
+
+    def predict_interval(self, table: Any, level: float = 0.9) -> pd.DataFrame:
+        """`low, mid, high` [nat/token] of the law's curve over the draws, with the index of a DataFrame.
+
+        It tells how well the runs determine the curve, not how far the law misses them: intervals of
+        `recommend` add that.
+        """
+        return frames.interval(self, table, level)
+
+    def parameters_frame(self, level: float = 0.9) -> pd.DataFrame:
+        """Parameter -> `value, low, high, unit`, and as `remark` what the data cannot tell of it; NaN without draws."""
+        return frames.parameters(self, level)
+
+    def heldout_frame(self) -> pd.DataFrame:
+        """(what was left out, by what it was predicted) -> errors of the law and the baselines, as in HeldOut."""
+        return frames.heldout(self)
+
+    def to_frame(self) -> pd.DataFrame:
+        """The fitted rows, with `predicted` and `residual` [nat/token]."""
+        return frames.fitted_rows(self)
+
+    def __repr__(self) -> str:
+        return frames.short(self)
+
+    def _repr_html_(self) -> str:
+        return frames.html(self)

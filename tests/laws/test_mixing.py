@@ -37,7 +37,7 @@ def test_the_critical_pile_share_is_as_published_with_the_published_constant(pil
     assert critical_share(fit) == pytest.approx(0.2868, abs=0.002)
     assert fit.parameters["t_pile"] == pytest.approx(-3.7397, abs=0.01)
     assert np.log(fit.parameters["k"]) == pytest.approx(-1.6938, abs=0.001)
-    assert fit.predict(pile[held])[0] == pytest.approx(2.87375, abs=0.002)
+    assert fit.predict(pile[held]).iloc[0] == pytest.approx(2.87375, abs=0.002)
 
 
 def test_with_a_free_constant_the_held_out_loss_is_predicted_better(pile):
@@ -46,7 +46,7 @@ def test_with_a_free_constant_the_held_out_loss_is_predicted_better(pile):
     observed = pile["loss"][held].iloc[0]
     assert fit.num_points == 4
     assert observed == pytest.approx(2.87207, abs=1e-5)
-    assert fit.predict(pile[held])[0] == pytest.approx(observed, abs=0.001)  # published: off by .0017
+    assert fit.predict(pile[held]).iloc[0] == pytest.approx(observed, abs=0.001)  # published: off by .0017
     assert critical_share(fit) == pytest.approx(0.2832, abs=2e-4)
 
 
