@@ -29,7 +29,7 @@ TINY = 1e-300
 class Model:
     """One pair of ratio and reach. weight: posterior probability.
 
-    inverse (m, m): of the residuals' covariance in units of s^2. Q (m, m): residual' Q residual / (m - 1) estimates s^2.
+    inverse (m, m): of the residuals' covariance in units of s^2. Q (m, m): residual' Q residual / (m - 1) is near s^2.
     """
 
     ratio: float
