@@ -5,11 +5,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from cptlab.decisions.recommend import recommend as recommend
+    from cptlab.fitting.compare import compare as compare
     from cptlab.fitting.fit import fit as fit
 
 # Public name -> its module, imported at first use: `import cptlab` costs nothing, and neither needs torch.
-_PUBLIC = {"fit": "cptlab.fitting.fit", "recommend": "cptlab.decisions.recommend"}
-__all__ = ["fit", "recommend"]
+_PUBLIC = {
+    "compare": "cptlab.fitting.compare",
+    "fit": "cptlab.fitting.fit",
+    "recommend": "cptlab.decisions.recommend",
+}
+__all__ = ["compare", "fit", "recommend"]
 
 
 def __getattr__(name: str) -> Any:
