@@ -16,16 +16,21 @@ if TYPE_CHECKING:
 
 
 def answer(config: FitConfig) -> list[str]:
-    """Write recommendation.json, fit.json, observations.csv and the report; return the summary's lines."""
+    """Write recommendation.json, fit.json, comparison.json, observations.csv and the report; return the summary."""
     from cptlab.decisions.recommend import recommend
     from cptlab.decisions.summary import summary
+    from cptlab.fitting.chosen import compare_with, comparison_lines, laws_for
     from cptlab.fitting.fit import fit, to_json
     from cptlab.records.write_csv import write_csv
 
     source, question, folder = config.source, config.question, Path(config.out)
     rows = source.read()
     options = {"num_draws": config.num_draws, "seed": config.seed, "heldout": config.heldout}
-    fits = {name: fit(config.law, rows, domain=name, **options) for name in rows.domains}
+    laws, compared = laws_for(config.law, rows, config.seed)
+    fits = {name: fit(law, rows, domain=name, **options) for name, law in laws.items()}
+    auto = bool(compared)
+    if config.compare and not auto:
+        compared = compare_with(config.law, rows, config.seed)
     found = recommend(fits, question, source.sizes())
     found = dataclasses.replace(found, command=_command(source, found.choice))
 
@@ -34,9 +39,14 @@ def answer(config: FitConfig) -> list[str]:
     entries = [entry | {"n_definition": source.n_definition} for entry in to_json(fits.values(), found.level)]
     (folder / "fit.json").write_text(json.dumps(entries, indent=2, allow_nan=False) + "\n", encoding="utf-8")
     write_csv(rows, folder / "observations.csv")
+    (folder / "comparison.json").unlink(missing_ok=True)  # of an earlier answer
+    if compared:
+        text = json.dumps([one.to_json() for one in compared], indent=2, allow_nan=False) + "\n"
+        (folder / "comparison.json").write_text(text, encoding="utf-8")
 
     first = [] if found.verdict == "run" else [_command(source, run) for run in found.next_runs]
     lines = summary(fits, found, source.rule, rows.left_out, [command for command in first if command])
+    lines += comparison_lines(compared, auto)
     if config.report:
         from cptlab.report.page import write_report
 
@@ -70,6 +80,7 @@ def check(config: FitConfig) -> list[str]:
     to the other runs.
     """
     from cptlab.decisions.check import earlier, held_against, without
+    from cptlab.fitting.chosen import laws_for
     from cptlab.fitting.fit import fit
 
     folder = Path(config.out)
@@ -77,7 +88,8 @@ def check(config: FitConfig) -> list[str]:
     found = earlier(folder / "recommendation.json", own)
     if found is None:
         options = {"num_draws": config.num_draws, "seed": config.seed, "heldout": False}
-        fits = {name: fit(config.law, others, domain=name, **options) for name in others.domains}
+        laws, _ = laws_for(config.law, others, config.seed)
+        fits = {name: fit(law, others, domain=name, **options) for name, law in laws.items()}
         found = held_against(fits, own, config.question)
     folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps(found.to_json(), indent=2, allow_nan=False) + "\n"

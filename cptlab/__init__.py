@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from cptlab.decisions.what_if import WhatIf as WhatIf
     from cptlab.errors import UserError as UserError
     from cptlab.estimator import LawRegressor as LawRegressor
+    from cptlab.fitting.compare import compare as compare
     from cptlab.fitting.domains import fit_domains as fit_domains
     from cptlab.fitting.fit import fit as fit
     from cptlab.laws.named import law as law
@@ -41,6 +42,7 @@ _PUBLIC = {
     "Tradeoff": "cptlab.decisions.tradeoff",
     "UserError": "cptlab.errors",
     "WhatIf": "cptlab.decisions.what_if",
+    "compare": "cptlab.fitting.compare",
     "fit": "cptlab.fitting.fit",
     "fit_domains": "cptlab.fitting.domains",
     "law": "cptlab.laws.named",
@@ -59,6 +61,7 @@ __all__ = [
     "Tradeoff",
     "UserError",
     "WhatIf",
+    "compare",
     "fit",
     "fit_domains",
     "law",

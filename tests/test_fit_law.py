@@ -230,3 +230,30 @@ def test_points_are_predicted_and_a_run_is_checked_from_the_command_line(runs, t
     got = run_fit_law(*common, "check=300k-0.55")
     assert got.returncode == 2
     assert "check=300k-0.55 is no run among the rows read" in got.stderr
+
+
+def test_auto_says_which_law_it_took_and_writes_the_comparison(grid, tmp_path):
+    common = ["source=csv", f"source.path={grid}", "source.general=prose", "source.domain=law", "report=false"]
+    got = run_fit_law(*common, "law=auto", f"out={tmp_path}", "num_draws=30")
+    assert got.returncode == 0, got.stderr
+    assert got.stderr == ""
+    (comparison,) = json.loads((tmp_path / "comparison.json").read_text())
+    assert comparison["chosen"] == "dcpt"
+    assert comparison["domains"] == ["law", "prose"]
+    assert "no column lr_area" in comparison["left_out"]["annealing"]
+    assert {entry["law"] for entry in json.loads((tmp_path / "fit.json").read_text())} == {"dcpt"}
+    assert "chosen law    dcpt (9 parameters) predicts" in got.stdout
+
+    got = run_fit_law(
+        *common,
+        "law=chinchilla",
+        "compare=true",
+        f"out={tmp_path}",
+        "num_draws=30",
+        "question=what_if",
+        "question.points=[{num_params: 3e5, tokens: 6e5}]",
+    )
+    assert got.returncode == 0, got.stderr
+    assert {entry["law"] for entry in json.loads((tmp_path / "fit.json").read_text())} == {"chinchilla"}
+    assert "held-out errors would choose: dcpt" in got.stdout
+    assert (tmp_path / "comparison.json").is_file()

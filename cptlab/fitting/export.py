@@ -22,26 +22,28 @@ def _entry(one: Fit, level: float) -> dict[str, Any]:
     known = one.identifiability
     return {
         "law": one.law_name, "domain": one.domain, "parameters": parameters,
-        "objective": one.objective, "r2": _finite(one.r2), "heldout": _heldout(one.heldout),
-        "baselines": {name: _heldout(held) for name, held in one.baselines.items()},
+        "objective": one.objective, "r2": finite(one.r2), "heldout": heldout_json(one.heldout),
+        "baselines": {name: heldout_json(held) for name, held in one.baselines.items()},
         "identifiability": {
-            "condition": _finite(known.condition), "at_bound": known.at_bound, "unknown": known.unknown,
-            "valley": known.valley, "sentences": known.sentences,
+            "condition": finite(known.condition), "at_bound": known.at_bound, "unknown": known.unknown,
+            "valley": known.valley, "sentences": known.sentences, "correlations": known.correlations.to_json(),
         },
         "num_runs": one.num_runs, "num_points": one.num_points, "success": one.success,
         "message": one.message,
     }  # fmt: skip
 
 
-def _heldout(held: Mapping[str, HeldOut]) -> dict[str, dict[str, float | int | None]]:
+def heldout_json(held: Mapping[str, HeldOut]) -> dict[str, dict[str, float | int | None]]:
+    """Protocol -> its figures."""
     return {
         protocol: {
-            "mape": _finite(h.mape), "r2": _finite(h.r2), "rmse": _finite(h.rmse),
-            "rmse_delta": _finite(h.rmse_delta), "r2_delta": _finite(h.r2_delta), "num_points": h.num_points,
+            "mape": finite(h.mape), "r2": finite(h.r2), "rmse": finite(h.rmse),
+            "rmse_delta": finite(h.rmse_delta), "r2_delta": finite(h.r2_delta), "num_points": h.num_points,
         }
         for protocol, h in held.items()
     }  # fmt: skip
 
 
-def _finite(value: float) -> float | None:
+def finite(value: float) -> float | None:
+    """The number, None where it is NaN or infinite."""
     return float(value) if np.isfinite(value) else None

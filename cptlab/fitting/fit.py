@@ -9,13 +9,15 @@ from cptlab.errors import UserError, closest
 from cptlab.fitting.bootstrap import bootstrap
 from cptlab.fitting.demands import count_levels, folded_parameters, refuse_too_little
 from cptlab.fitting.export import to_json
-from cptlab.fitting.holdout import judge, judge_baselines, protocols, r_squared
+from cptlab.fitting.holdout import judge, judge_baselines, r_squared
 from cptlab.fitting.identify import identify
 from cptlab.fitting.objective import DELTA, Problem
+from cptlab.fitting.protocols import Planner, protocols
 from cptlab.fitting.result import Fit
 from cptlab.fitting.solve import Solution, solve
 from cptlab.fitting.table import column_names, to_observations
 from cptlab.laws import known_laws
+from cptlab.laws.auto import Auto
 from cptlab.laws.base import Law
 from cptlab.records.observations import Observations
 
@@ -26,30 +28,38 @@ SIGNIFICANT = 3  # digits of share and tokens by which repeats with another seed
 def fit(
     law_name: str | Law, table: Any, *,
     domain: str | None = None, general: str = "general", num_draws: int = 400, seed: int = 0,
-    heldout: bool = True, fixed: Mapping[str, float] | None = None, delta: float = DELTA,
+    heldout: bool | Planner = True, fixed: Mapping[str, float] | None = None, delta: float = DELTA,
 ) -> Fit:  # fmt: skip
     """Fit a law to the rows of one domain.
 
-    law_name: a name (`dcpt`, `chinchilla`) or a Law. table: DataFrame, mapping of columns (names of
-    `cptlab.units`) or Observations. domain: whose loss, needed where the table has several. general: name of
-    the general corpus, whose share is `general_share`. num_draws: bootstrap refits. fixed: parameters to
-    hold at a value. delta: Huber threshold.
+    law_name: a name (`dcpt`, `chinchilla`), a Law, or `auto`, the law that `compare` chooses. table: DataFrame,
+    mapping of columns (names of `cptlab.units`) or Observations. domain: whose loss, needed where the table has
+    several. general: name of the general corpus, whose share is `general_share`. num_draws: bootstrap refits.
+    heldout: refit with rows left out, by `protocols`, or by folds of one's own and then without baselines. fixed:
+    parameters to hold at a value. delta: Huber threshold.
     """
-    law = (law_name if isinstance(law_name, Law) else _law(law_name)).of_table(column_names(table))
+    law, why = law_name if isinstance(law_name, Law) else _law(law_name), ""
+    if isinstance(law, Auto):
+        from cptlab.fitting.compare import compare  # which fits every law
+
+        found = compare(table, domain=domain, general=general, seed=seed, fixed=fixed)
+        law, why = found.law, f"law=auto: {found.why} "
+    law = law.of_table(column_names(table))
     rows = to_observations(table, law, domain, general)
     counts = count_levels(law, rows)
     folded = folded_parameters(law, counts, fixed or {})
     problem = _problem(law, rows, folded | dict(fixed or {}), delta)
     refuse_too_little(law, rows, counts, problem)
 
-    plan = protocols(law, rows) if heldout else {}
-    folds = [fold for group in plan.values() for fold in group]
-    weights = np.array([np.ones(len(rows)), *(~fold for fold in folds)], dtype=float)
+    planner = protocols if isinstance(heldout, bool) else heldout
+    plan = planner(law, rows) if heldout else {}
+    folds = {fold.tobytes(): fold for group in plan.values() for fold in group}  # a fold of two protocols once
+    weights = np.array([np.ones(len(rows)), *(~fold for fold in folds.values())], dtype=float)
     solution = solve(problem, weights, seed=seed)
     theta = solution.theta[0]
     predicted = law.predict(theta, problem.columns)
-    guesses = iter(law.predict(solution.theta, problem.columns)[1:])
-    held = {name: judge(rows, group, [next(guesses)[fold] for fold in group]) for name, group in plan.items()}
+    guess = dict(zip(folds, law.predict(solution.theta, problem.columns)[1:], strict=True))
+    held = {name: judge(rows, group, [guess[f.tobytes()][f] for f in group]) for name, group in plan.items()}
     drawn = bootstrap(problem, theta, rows.run, num_draws, seed)
     failed = int((~drawn.converged).sum())
     residuals = rows["loss"] - predicted
@@ -58,13 +68,15 @@ def fit(
         law=law, law_name=law.variant_name, domain=str(rows.domain[0]), theta=theta, draws=drawn.theta,
         observations=rows, predicted=predicted, residuals=residuals,
         support={x: (float(rows[x].min()), float(rows[x].max())) for x in law.inputs},
-        heldout=held, baselines=judge_baselines(rows, plan),
+        heldout=held, baselines=judge_baselines(rows, plan if heldout is True else {}),
         identifiability=identify(problem, theta, folded, counts),
         objective=float(solution.objective[0]), r2=r_squared(rows["loss"], residuals),
         num_runs=len(set(rows.run.tolist())), success=bool(solution.converged[0]),
-        message=_message(rows, solution, folded, failed, num_draws), seed_noise=noise, seed_freedom=freedom,
+        message=why + _message(rows, solution, folded, failed, num_draws),
+        seed_noise=noise, seed_freedom=freedom,
         starts_reached=int(solution.reached[0]), starts_tried=solution.tried,
         next_basin=float(solution.next_basin[0]), draws_failed=failed, general=general,
+        held=folded | dict(fixed or {}), delta=delta,
     )  # fmt: skip
 
 
@@ -94,8 +106,10 @@ def seed_noise(rows: Observations) -> tuple[float | None, int]:
 
 def _law(name: str) -> Law:
     known = known_laws()
+    if name == "auto":
+        return Auto()
     if name not in known:
-        raise UserError(f"law={name} is not known.{closest(name, known)}")
+        raise UserError(f"law={name} is not known.{closest(name, [*known, 'auto'])}")
     return known[name]()
 
 

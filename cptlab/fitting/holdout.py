@@ -1,11 +1,9 @@
-"""Held-out error: which rows each protocol leaves out, and how well they are then predicted.
+"""Held-out error: how well the rows that a fit did not see are predicted, by the law and by the baselines.
 
-`ratio`: each interior share in turn, pooled; of several corpora: each mixture in turn, in at most ten folds.
-`ratio_ends`: the two end shares in turn, an extrapolation.
-`tokens`: the last third of the token range. `size`: the largest size, only with four sizes or more, since
-three do not identify E + A/N^alpha with one held out. Whole runs are held out, but for `tokens`.
+Which rows are left out is told by `protocols`.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,10 +11,9 @@ from numpy.typing import NDArray
 
 from cptlab.fitting.baselines import BASELINES, Grid, Mask
 from cptlab.fitting.scope import is_share
-from cptlab.laws.base import Array, Law
+from cptlab.laws.base import Array
 from cptlab.records.observations import Observations
 
-FOLDS = 10  # of `ratio` where a law reads the shares of several corpora
 GAP = 0.005  # [1] shares of runs further apart than this are different levels of a grid
 
 
@@ -50,7 +47,7 @@ def share_levels(rows: Observations, name: str = "share") -> NDArray[np.int_]:
     return level[which]
 
 
-def mixtures(rows: Observations, names: list[str]) -> NDArray[np.int_]:
+def mixtures(rows: Observations, names: Sequence[str]) -> NDArray[np.int_]:
     """Number of each row's mixture (n,): runs whose final shares agree to GAP count as one."""
     finals = [_final(rows, name) for name in names]
     shares = np.round(np.stack([final for final, _ in finals], axis=1) / GAP)
@@ -66,33 +63,7 @@ def _final(rows: Observations, name: str) -> tuple[Array, NDArray[np.intp]]:
     return final, which
 
 
-def protocols(law: Law, rows: Observations) -> dict[str, list[Mask]]:
-    """Protocol -> folds, masks (n,) of the rows left out; a protocol that the data cannot bear is absent."""
-    plan: dict[str, list[Mask]] = {}
-    shares = [name for name in law.inputs if is_share(name)]
-    if len(shares) > 1:
-        mixture = mixtures(rows, shares)
-        if mixture.max() > len(shares):
-            plan["ratio"] = [mixture % FOLDS == fold for fold in range(min(FOLDS, int(mixture.max()) + 1))]
-    elif shares:
-        level = share_levels(rows, shares[0])
-        last = int(level.max())
-        if last + 1 > law.levels[shares[0]].needed:
-            plan["ratio"] = [level == value for value in range(1, last)]
-            plan["ratio_ends"] = [level == 0, level == last]
-    if "tokens" in law.inputs:
-        tokens = rows["tokens"]
-        held = tokens > tokens.max() - (tokens.max() - tokens.min()) / 3
-        if len(np.unique(tokens[~held])) >= 3:
-            plan["tokens"] = [held]
-    if "num_params" in law.inputs:
-        sizes = np.unique(rows["num_params"])
-        if len(sizes) >= 4:
-            plan["size"] = [rows["num_params"] == sizes[-1]]
-    return {name: folds for name, folds in plan.items() if folds}
-
-
-def judge(rows: Observations, folds: list[Mask], predicted: list[Array]) -> HeldOut:
+def judge(rows: Observations, folds: Sequence[Mask], predicted: Sequence[Array]) -> HeldOut:
     """Pool the folds: predicted[f] are the losses predicted for the rows that folds[f] left out."""
     index = np.concatenate([np.flatnonzero(fold) for fold in folds])
     values = np.concatenate(predicted)
@@ -114,15 +85,18 @@ def judge(rows: Observations, folds: list[Mask], predicted: list[Array]) -> Held
     )
 
 
-def judge_baselines(rows: Observations, plan: dict[str, list[Mask]]) -> dict[str, dict[str, HeldOut]]:
+def judge_baselines(rows: Observations, plan: Mapping[str, Sequence[Mask]]) -> dict[str, dict[str, HeldOut]]:
     """The baselines on exactly the same held-out rows: name -> protocol -> HeldOut."""
+    if not plan:
+        return {name: {} for name in BASELINES}
     base = base_loss(rows)
     zero = np.zeros(len(rows)) if base is None else base
-    one = np.ones(len(rows))
+    names = share_columns(rows)
     grid = Grid(
-        run=rows.run, level=share_levels(rows), size=rows.columns.get("num_params", one),
-        share=_share(rows), tokens=rows.columns.get("tokens", one),
-        delta=rows["loss"] - zero,
+        run=rows.run, level=mixtures(rows, names) if len(names) > 1 else share_levels(rows, (*names, "share")[0]),
+        size=_known(rows, "num_params"),
+        share=np.stack([rows[name] for name in names], axis=1) if names else np.ones(len(rows)),
+        tokens=_known(rows, "tokens"), delta=rows["loss"] - zero,
     )  # fmt: skip
     return {
         name: {
@@ -133,10 +107,19 @@ def judge_baselines(rows: Observations, plan: dict[str, list[Mask]]) -> dict[str
     }
 
 
-def _share(rows: Observations) -> Array:
-    """The column by which baselines tell mixtures apart: `share`, else the first share of any corpus; ones if none."""
-    names = [name for name in ("share", *rows.columns) if is_share(name) and name in rows.columns]
-    return rows[names[0]] if names else np.ones(len(rows))
+def share_columns(rows: Observations) -> list[str]:
+    """Columns that tell mixtures apart: the shares of all corpora where three or more are known, else one share."""
+    known = [name for name in rows.columns if is_share(name) and np.isfinite(rows[name]).all()]
+    corpora = [name for name in known if name.startswith("share_")]
+    if len(corpora) > 2:
+        return corpora
+    return [name for name in ("share", "domain_share", *corpora) if name in known][:1]
+
+
+def _known(rows: Observations, name: str) -> Array:
+    """A column (n,), ones where it is not known for every row."""
+    column = rows.columns.get(name)
+    return column if column is not None and np.isfinite(column).all() else np.ones(len(rows))
 
 
 def base_loss(rows: Observations) -> Array | None:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from cptlab.fitting.correlations import Correlations, correlate
 from cptlab.fitting.frame import Frame
 from cptlab.fitting.objective import Problem
 from cptlab.laws.base import Array, Law
@@ -20,7 +21,7 @@ class Identifiability:
     at_bound: parameters at a bound. sentences: what a reader must know, in words. unknown: parameters that
     the data cannot tell. valley: parameters of the flattest direction, empty where the condition is fair. loose:
     positive parameters whose standard deviation, all others refitted, is above half of their value: a valley of
-    one parameter, which a condition number cannot show.
+    one parameter, which a condition number cannot show. correlations: of the free parameters inside their bounds.
     """
 
     condition: float
@@ -29,6 +30,7 @@ class Identifiability:
     unknown: list[str] = field(default_factory=list)
     valley: list[str] = field(default_factory=list)
     loose: list[str] = field(default_factory=list)
+    correlations: Correlations = field(default_factory=Correlations)
 
 
 def identify(problem: Problem, theta: Array, folded: dict[str, float], counts: dict[str, int]) -> Identifiability:
@@ -44,8 +46,10 @@ def identify(problem: Problem, theta: Array, folded: dict[str, float], counts: d
         means = law.at_bound.get(str(names[i]), "") if at_low[i] else ""
         end = f": {means}." if means else "."
         sentences.append(f"{names[i]} lies at its {'lower' if at_low[i] else 'upper'} bound {theta[i]:g}{end}")
-    condition, direction = _condition(problem, theta, free & ~at_bound)
+    J = log_jacobian(problem, theta)
+    condition, direction = _condition(J[:, free & ~at_bound])
     inner = names[free & ~at_bound]
+    correlations = correlate([str(n) for n in inner], J[:, free & ~at_bound])
     valley = [str(n) for n in inner[np.abs(direction) > 0.2]] if condition > ILL else []
     if valley:
         sentences.append(
@@ -57,10 +61,12 @@ def identify(problem: Problem, theta: Array, folded: dict[str, float], counts: d
     if loose:
         factors = ", ".join(f"{n} within a factor of {np.exp(min(1.645 * s, 20)):.2g}" for n, s in loose.items())
         sentences.append(f"The objective hardly moves along a flat valley: {factors} (90 %); the values are no facts.")
+    sentences += correlations.sentences(without=[*valley, *loose])
     sentences += _wrong_signs(law, theta, problem.columns)
     few = {p for name, levels in law.levels.items() if counts[name] < levels.wanted for p in levels.confounded}
     unknown = [str(n) for n in names if n in folded or n in few]
-    return Identifiability(condition, [str(n) for n in names[at_bound]], sentences, unknown, valley, list(loose))
+    at = [str(n) for n in names[at_bound]]
+    return Identifiability(condition, at, sentences, unknown, valley, list(loose), correlations)
 
 
 def _levels_sentence(name: str, levels, count: int) -> str:
@@ -73,13 +79,18 @@ def _levels_sentence(name: str, levels, count: int) -> str:
     return ""
 
 
-def _condition(problem: Problem, theta: Array, free: np.ndarray) -> tuple[float, Array]:
+def log_jacobian(problem: Problem, theta: Array) -> Array:
+    """Derivatives (n, p) of log loss at theta (p,), coefficients as amplitudes: terms at the middle of the inputs."""
     with np.errstate(all="ignore"):
         value, jacobian = problem.law.value_and_gradient(theta[None], problem.columns)
         place = Frame.of(problem, centred=False).at(theta[None], np.array([True]))
-        J = (np.matmul(jacobian, place.back)[0] / value[0][:, None])[:, free]
+        return np.matmul(jacobian, place.back)[0] / value[0][:, None]
+
+
+def _condition(J: Array) -> tuple[float, Array]:
+    """Condition number of J (n, k) with columns of length 1, and its flattest direction (k,)."""
     length = np.linalg.norm(J, axis=0)
-    if not free.any():
+    if not J.shape[1]:
         return 1.0, np.zeros(0)
     if not np.isfinite(J).all() or (length == 0).any():
         return float("inf"), (length == 0).astype(float)

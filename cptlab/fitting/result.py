@@ -11,6 +11,7 @@ from cptlab.errors import UserError, closest
 from cptlab.fitting import frames
 from cptlab.fitting.holdout import HeldOut
 from cptlab.fitting.identify import Identifiability
+from cptlab.fitting.objective import DELTA, Problem
 from cptlab.fitting.table import law_columns
 from cptlab.laws.base import Array, Law
 from cptlab.records.observations import Observations
@@ -60,6 +61,8 @@ class Fit:
     next_basin: float = float("inf")
     draws_failed: int = 0
     general: str = field(default="general", repr=False)
+    held: dict[str, float] = field(default_factory=dict, repr=False)
+    delta: float = field(default=DELTA, repr=False)
 
     @property
     def num_points(self) -> int:
@@ -76,15 +79,41 @@ class Fit:
         """Name -> value."""
         return dict(zip(self.law.parameter_names, self.theta.tolist(), strict=True))
 
+    @property
+    def num_free(self) -> int:
+        """Parameters that were fitted, none of those held at a value."""
+        problem = self.problem
+        return int((problem.low < problem.high).sum())
+
+    @property
+    def problem(self) -> Problem:
+        """What was minimised: the law on the fitted rows within its bounds."""
+        low, high = self.law.bounds
+        for name, value in self.held.items():
+            i = self.law.parameter_names.index(name)
+            low[i] = high[i] = value
+        columns = {name: self.observations[name] for name in self.law.inputs}
+        return Problem(self.law, columns, self.observations["loss"], low, high, self.delta)
+
     def interval(self, name: str, level: float = 0.9) -> tuple[float, float]:
         """Central interval of a parameter over the draws."""
-        if name not in self.law.parameter_names:
-            raise UserError(f"law {self.law_name} has no parameter {name}.{closest(name, self.law.parameter_names)}")
+        self._known(name)
         if not self.num_draws:
             raise UserError("this fit has no draws; fit with num_draws > 0.")
         column = self.draws[:, self.law.parameter_names.index(name)]
         low, high = np.quantile(column, [(1 - level) / 2, (1 + level) / 2])
         return float(low), float(high)
+
+    def profile_interval(self, name: str, level: float = 0.9) -> tuple[float, float]:
+        """Interval of a parameter from its profile: see `cptlab.fitting.profile`; needs no draws."""
+        from cptlab.fitting.profile import profile_interval  # which reads a Fit
+
+        self._known(name)
+        return profile_interval(self, name, level)
+
+    def _known(self, name: str) -> None:
+        if name not in self.law.parameter_names:
+            raise UserError(f"law {self.law_name} has no parameter {name}.{closest(name, self.law.parameter_names)}")
 
     def predict(self, table: Any) -> Any:
         """Loss [nat/token]: a Series with the index of a DataFrame, else (n,) for a mapping or Observations."""

@@ -70,7 +70,7 @@ def test_a_fit_holds_what_it_promises(noisy: Fit):
     assert low < noisy.parameters["beta"] < high
     assert noisy.interval("beta", 0.5)[0] > low
     assert noisy.identifiability.condition > 1
-    assert set(noisy.heldout) == {"ratio", "ratio_ends", "tokens"}
+    assert set(noisy.heldout) == {"ratio", "ratio_ends", "tokens", "token_segments"}
     assert noisy.starts_reached >= 1
     assert noisy.draws_failed == 0
 
@@ -88,6 +88,9 @@ def test_fit_json_has_its_keys_and_is_plain(noisy: Fit):
     assert entry["parameters"]["beta"]["low"] < entry["parameters"]["beta"]["high"]
     assert {"mape", "r2", "num_points"} <= set(entry["heldout"]["ratio"])
     assert set(entry["baselines"]) == {"nearest_run", "quadratic", "no_law"}
+    tied = entry["identifiability"]["correlations"]
+    assert tied["names"] == list(DCPT().parameter_names)
+    assert np.shape(tied["matrix"]) == (9, 9)
 
 
 def test_draws_weigh_a_run_alike_in_every_domain_and_order():
