@@ -1,27 +1,46 @@
-"""The figures of a report; each maker returns a `Plot`, or None where the table cannot show it."""
+"""The figures of a report, in its order: those that the story fills, and why the others are left out."""
 
 from collections.abc import Callable
 from pathlib import Path
 
-from cptlab.report.fit_figures import coverage, predicted_against_measured
+from cptlab.report.charts.contours import contours_lr, contours_tokens
+from cptlab.report.charts.correlation import correlation
+from cptlab.report.charts.coverage import coverage
+from cptlab.report.charts.deltas import delta_against_share, delta_against_tokens, delta_at_choice
+from cptlab.report.charts.extrapolation import extrapolation_size, extrapolation_tokens
+from cptlab.report.charts.heldout import heldout_error
+from cptlab.report.charts.learning_rate import loss_against_lr
+from cptlab.report.charts.loss_against_share import loss_against_share
+from cptlab.report.charts.predicted import predicted_against_measured
+from cptlab.report.charts.profile import profile
+from cptlab.report.charts.residuals import residuals
+from cptlab.report.charts.tradeoff import tradeoff
 from cptlab.report.grid import Story
-from cptlab.report.profile_figure import profile
-from cptlab.report.share_figures import delta_against_share, delta_against_tokens, loss_against_share
-from cptlab.report.style import Plot, save_png
-from cptlab.report.tradeoff_figure import tradeoff
+from cptlab.report.marks import Chart, Omitted
+from cptlab.report.png import save_png
+
+Maker = Callable[[Story], Chart | Omitted]
+SECTIONS: dict[str, list[Maker]] = {
+    "What was measured and fitted": [
+        profile, loss_against_share, tradeoff, delta_at_choice, coverage, delta_against_share, delta_against_tokens,
+        loss_against_lr, contours_lr, contours_tokens,
+    ],
+    "How far beyond the measurements": [extrapolation_size, extrapolation_tokens],
+    "How far to trust the fits": [predicted_against_measured, heldout_error, residuals, correlation],
+}  # fmt: skip
 
 
-def figures(story: Story) -> list[Plot]:
-    """Every figure that the story can show, in the order of the report."""
-    makers: list[Callable[[Story], Plot | None]] = [
-        profile, loss_against_share, tradeoff, coverage, predicted_against_measured, delta_against_share,
-        delta_against_tokens,
-    ]  # fmt: skip
-    plots = [maker(story) for maker in makers]
-    return [plot for plot in plots if plot is not None and plot.panels]
+def figures(story: Story) -> dict[str, list[Chart | Omitted]]:
+    """Section -> its figures."""
+    return {section: [maker(story) for maker in makers] for section, makers in SECTIONS.items()}
 
 
-def write_figures(plots: list[Plot], folder: Path) -> list[Path]:
-    """Write every plot as `<folder>/<key>.png`."""
+def drawn(sections: dict[str, list[Chart | Omitted]]) -> list[Chart]:
+    """The figures that can be drawn."""
+    return [chart for charts in sections.values() for chart in charts if isinstance(chart, Chart)]
+
+
+def write_figures(charts: list[Chart], folder: Path) -> list[Path]:
+    """Write every chart as `<folder>/<key>.png`."""
     folder.mkdir(parents=True, exist_ok=True)
-    return [save_png(plot, folder) for plot in plots]
+    return [save_png(chart, folder) for chart in charts]

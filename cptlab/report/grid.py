@@ -1,7 +1,7 @@
-"""What figures and tables read from the observations: last rows, repeats, axes, predicted curves."""
+"""What figures and tables read from the observations: roles of the corpora, last rows, repeats, shares."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,8 @@ from cptlab.records.observations import Observations
 
 Array = NDArray[np.float64]
 MOST_PANELS = 8  # corpora with panels of their own in a figure
+APART = 0.02  # [1] a share further than this from its place on the line of mixtures is off the line
+OFF_LINE = "the mixtures of several corpora lie on no line"
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,7 @@ class Story:
     facts: Mapping[str, Any]
     general: str
     domain: str
+    comparison: Mapping[str, Any] = field(default_factory=dict)  # corpus -> .table(), .left_out, .why; "" for all
 
     @classmethod
     def of(
@@ -33,6 +36,7 @@ class Story:
         fits: Mapping[str, Fit],
         recommendation: Recommendation,
         facts: Mapping[str, Any],
+        comparison: Any = None,
     ) -> "Story":
         """Keep the split that feeds laws (every row where there is none); read the corpora's roles."""
         feeding = observations.split == "fit"
@@ -45,7 +49,8 @@ class Story:
         domain = str(recommendation.question.get("domain", "") or "")
         others = [name for name in names if name != general]
         domain = domain if domain in names else (others[0] if others else general)
-        return cls(table, fits, recommendation, facts, general, domain)
+        compared = {} if comparison is None else comparison if isinstance(comparison, Mapping) else {"": comparison}
+        return cls(table, fits, recommendation, facts, general, domain, compared)
 
     @property
     def corpora(self) -> list[str]:
@@ -91,6 +96,16 @@ class Story:
         """Whether the table knows the loss of the base."""
         return bool(np.isfinite(self.observations.columns.get("base_loss", np.array([np.nan]))).any())
 
+    @property
+    def on_line(self) -> bool:
+        """Whether the domain share tells the shares of all corpora, as it does where there are two."""
+        x, columns = self.x(self.observations), self.observations.columns
+        others = [column for name, column in columns.items() if name.startswith("share_") and np.isfinite(column).all()]
+        if len(others) < 3 or not np.isfinite(x).all():
+            return True
+        lines = [(straight(x, column), column) for column in others]
+        return all(np.abs(start + slope * x - column).max() <= APART for (slope, start), column in lines)
+
     def rows(self, corpus: str, size: float | None = None) -> Observations:
         """The rows of one corpus, and of one size."""
         table = self.observations.where(self.observations.domain == corpus)
@@ -114,32 +129,6 @@ class Story:
         share = table["share"] if "share" in table.columns else np.full(len(table), np.nan)
         return np.where(table.domain == self.domain, share, 1 - share)
 
-    def curve(self, corpus: str, size: float) -> tuple[Array, Array] | None:
-        """Domain shares (m,) and the fit's lower end, middle, upper end (3, m) at the last checkpoint."""
-        fit, answer = self.fits.get(corpus), self.recommendation.curves
-        if fit is None or not np.isfinite(fit.theta).all():
-            return None
-        if answer is not None and corpus in answer.loss and np.isclose(size, answer.num_params, rtol=1e-3):
-            return answer.share, answer.loss[corpus]  # what the choice was read from
-        table = fit.observations
-        if np.isfinite(size):
-            table = table.where(table["num_params"] == size)
-        table = table.where(last_rows(table))
-        x = self.x(table)
-        if len(np.unique(x)) < 2 or not np.isfinite(x).all():
-            return None
-        grid = np.linspace(x.min(), x.max(), 81)
-        columns = {name: np.full(grid.shape, np.median(table[name])) for name in table.columns}
-        if "share" in table.columns:
-            order = np.argsort(x, kind="stable")
-            columns["share"] = np.interp(grid, x[order], table["share"][order])
-        columns["domain_share"] = grid
-        middle, low = fit.predict(columns), (1 - self.recommendation.level) / 2
-        if not fit.num_draws:
-            return grid, np.stack([np.full(grid.shape, np.nan), middle, np.full(grid.shape, np.nan)])
-        lower, upper = np.quantile(fit.predict_draws(columns), [low, 1 - low], axis=0)
-        return grid, np.stack([lower, middle, upper])
-
 
 def last_rows(table: Observations) -> NDArray[np.bool_]:
     """(n,) true where no row of the same run and corpus has more tokens."""
@@ -151,7 +140,14 @@ def last_rows(table: Observations) -> NDArray[np.bool_]:
     return np.array([last[key] == tokens for key, tokens in zip(keys, clock.tolist(), strict=True)], bool)
 
 
+def straight(x: Array, y: Array) -> tuple[float, float]:
+    """Slope and start of the least-squares line through x (n,), y (n,); slope 0 where x does not vary."""
+    spread = float(np.sum((x - x.mean()) ** 2))
+    slope = float(np.sum((x - x.mean()) * (y - y.mean())) / spread) if spread > 0 else 0.0
+    return slope, float(y.mean() - slope * x.mean())
+
+
 def repeats(x: Array, decimals: int = 2) -> list[NDArray[np.intp]]:
-    """Indices of the rows that share an x up to rounding (repeats by seed), by rising x."""
-    keys = np.round(x, decimals)
-    return [np.flatnonzero(keys == key) for key in np.unique(keys)]
+    """Indices of the rows that share an x up to rounding (repeats by seed), by rising x; NaN last."""
+    keys, which = np.unique(np.round(x, decimals), return_inverse=True)
+    return [np.flatnonzero(which == k) for k in range(len(keys))]

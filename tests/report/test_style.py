@@ -3,8 +3,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cptlab.report.style import colours, count, percent, readable, spread
-from cptlab.report.tables import number, share_interval, signed
+from cptlab.report.png import spread
+from cptlab.report.style import colours, count, percent, readable
+from cptlab.report.words import number, share_interval, signed
 
 
 @pytest.mark.parametrize(

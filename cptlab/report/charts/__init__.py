@@ -1,0 +1,1 @@
+"""One file a figure: story -> `Chart`, or `Omitted` with the reason. Drawing is elsewhere."""
