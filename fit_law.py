@@ -20,6 +20,7 @@ def answer(config: FitConfig) -> list[str]:
     from cptlab.decisions.recommend import recommend
     from cptlab.decisions.summary import summary
     from cptlab.fitting.fit import fit, to_json
+    from cptlab.fitting.table import left_out
     from cptlab.records.write_csv import write_csv
 
     source, question, folder = config.source, config.question, Path(config.out)
@@ -36,7 +37,7 @@ def answer(config: FitConfig) -> list[str]:
     write_csv(rows, folder / "observations.csv")
 
     first = [] if found.verdict == "run" else [_command(source, run) for run in found.next_runs]
-    lines = summary(fits, found, source.rule, rows.left_out, [command for command in first if command])
+    lines = summary(fits, found, source.rule, left_out(rows, fits.values()), [command for command in first if command])
     if config.report:
         from cptlab.report.page import write_report
 
