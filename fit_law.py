@@ -4,35 +4,36 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cptlab.launch import launch
 
 if TYPE_CHECKING:
     from cptlab.fit_config import FitConfig
-    from cptlab.records.source import Source
 
 
 def answer(config: FitConfig) -> list[str]:
     """Write recommendation.json, fit.json, comparison.json, observations.csv and the report; return the summary."""
+    from cptlab.decisions.commands import command_of
     from cptlab.decisions.recommend import recommend
     from cptlab.decisions.summary import summary
-    from cptlab.fitting.chosen import compare_with, comparison_lines, laws_for
+    from cptlab.fitting.chosen import by_corpus, compare_with, comparison_lines, laws_for
     from cptlab.fitting.fit import fit, to_json
+    from cptlab.fitting.table import left_out
     from cptlab.records.write_csv import write_csv
 
     source, question, folder = config.source, config.question, Path(config.out)
     rows = source.read()
     options = {"num_draws": config.num_draws, "seed": config.seed, "heldout": config.heldout}
     laws, compared = laws_for(config.law, rows, config.seed)
+    question.refuse_unanswerable([law.of_table(rows.columns) for law in laws.values()], [rows] * len(laws))
     fits = {name: fit(law, rows, domain=name, **options) for name, law in laws.items()}
     auto = bool(compared)
     if config.compare and not auto:
         compared = compare_with(config.law, rows, config.seed)
     found = recommend(fits, question, source.sizes())
-    found = dataclasses.replace(found, command=_command(source, found.choice))
+    found = dataclasses.replace(found, command=command_of(source, found.choice))
 
     folder.mkdir(parents=True, exist_ok=True)
     found.write(folder / "recommendation.json")
@@ -44,33 +45,15 @@ def answer(config: FitConfig) -> list[str]:
         text = json.dumps([one.to_json() for one in compared], indent=2, allow_nan=False) + "\n"
         (folder / "comparison.json").write_text(text, encoding="utf-8")
 
-    first = [] if found.verdict == "run" else [_command(source, run) for run in found.next_runs]
-    lines = summary(fits, found, source.rule, rows.left_out, [command for command in first if command])
+    first = [] if found.verdict == "run" else [command_of(source, run) for run in found.next_runs]
+    lines = summary(fits, found, source.rule, left_out(rows, fits.values()), [command for command in first if command])
     lines += comparison_lines(compared, auto)
     if config.report:
         from cptlab.report.page import write_report
 
         facts = {"origin": rows.origin, "valid_rule": source.rule or None, "coverage": source.coverage()}
-        lines.append(f"{'report':<14}{write_report(folder, rows, fits, found, facts)}")
+        lines.append(f"{'report':<14}{write_report(folder, rows, fits, found, facts, by_corpus(compared))}")
     return lines
-
-
-def _command(source: Source, run: Mapping[str, Any]) -> str | None:
-    """train.py command of a choice or of a next run, from the overrides of the nearest recorded run."""
-    from cptlab.decisions.next_runs import train_command
-
-    sizes = {name: num_params for num_params, name in source.sizes().items()}
-    share = run.get("domain_share", run.get("mixture.domain_share"))
-    rate = run.get("peak_lr", run.get("optimizer.peak_lr"))
-    schedule = run.get("schedule", run.get("lr_schedule"))
-    tokens, num_params = run.get("tokens"), run.get("num_params", sizes.get(run.get("model.size", "")))
-    overrides = source.overrides(num_params, tokens) if num_params and tokens else None
-    if overrides is None or share is None:
-        return None
-    changes = {"mixture.domain_share": round(share, 4), "tokens": tokens}
-    changes |= {} if rate is None else {"optimizer.peak_lr": rate}
-    changes |= {} if schedule is None else {"lr_schedule": schedule}
-    return train_command(overrides, changes)
 
 
 def check(config: FitConfig) -> list[str]:

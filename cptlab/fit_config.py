@@ -21,7 +21,7 @@ class FitConfig:
     num_draws: int = 500  # refits behind every interval, each with its own weights of the runs
     seed: int = 0  # of the draws
     heldout: bool = True  # refit with runs left out to measure the error; off: no claim of accuracy
-    compare: bool = False  # hold the law against all others on held-out rows, as law=auto always does
+    compare: bool = True  # hold the law against all others on held-out rows (seconds), as law=auto always does
     report: bool = True  # write report.html and its figures
     check: str = ""  # id of a trained run: hold it against the interval that was predicted for it, fit without it
 

@@ -63,8 +63,12 @@ def split_arguments(arguments: list[str]) -> tuple[list[str], list[str]]:
 
 
 def dict_override(argument: str) -> str:
-    """`data.corpora={a: x}` -> `++data.corpora={a: x}`: Hydra lets a mapping gain keys only with a plus."""
-    return f"++{argument}" if re.match(r"[\w.]+=\{", argument) else argument
+    """`data.corpora={a: x}` -> `++data.corpora={a: x}`: Hydra lets a mapping gain keys only with a plus.
+
+    A name of three parts, `source.columns.loss=x`, is a key of such a mapping, for no group has deeper fields.
+    """
+    gains = re.match(r"[\w.]+=\{", argument) or re.match(r"(?!hydra\.)\w+\.\w+\.[^=]+=", argument)
+    return f"++{argument}" if gains else argument
 
 
 def refuse(error: object) -> NoReturn:
@@ -123,7 +127,7 @@ def explain(error: Exception, config_name: str) -> str:
         return f"{path} is no key of {config_name}.{closest(path, siblings or known_keys(config_name))}"
     if wrong := re.search(r"Error merging override (\S+?)=", text):
         reason = str(error.__cause__ or error).splitlines()[0]
-        return f"{wrong[1]}: {reason}"
+        return f"{wrong[1].lstrip('+')}: {reason}"
     return f"{full[1]}: {str(error).splitlines()[0]}" if full else text
 
 

@@ -30,6 +30,7 @@ QUANTITIES: dict[str, Quantity] = {
     "peak_lr": Quantity("1", 0, inf, "highest learning rate of the schedule"),
     "lr_area": Quantity("1", 0, inf, "S1: sum of learning rates over optimizer steps of this run"),
     "anneal_area": Quantity("1", 0, inf, "S2: lambda-weighted sum of learning-rate decreases"),
+    "lr_settled": Quantity("1", 0, 1, "0 before the end of a decaying run, read by laws with LR inputs only; else 1"),
     "base_lr_area": Quantity("1", 0, inf, "S1 of the base model's pre-training"),
     "base_anneal_area": Quantity("1", 0, inf, "S2 of the base model's pre-training"),
     "share": Quantity("1", 0, 1, "achieved share of the row's own domain in the tokens so far"),

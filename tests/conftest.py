@@ -1,6 +1,7 @@
 """Settings of all tests: one thread a process, no time limits on properties, a tiny study to train on."""
 
 import os
+import sys
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -45,3 +46,16 @@ def study(tmp_path_factory):
         "model.base_run=", "lr_schedule.warmup_tokens=0", "rows_per_step=4", "tokens=640", "evaluation.rows=8",
         "evaluation.points=3", f"runs={folder}/runs",
     ]  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def wandb_server(tmp_path_factory):
+    """A W&B server on this machine, at which every W&B client of this process points from now on."""
+    from wandb_server import WandbServer
+
+    with WandbServer(tmp_path_factory.mktemp("wandb")) as server, pytest.MonkeyPatch.context() as patch:
+        for name, value in server.environment.items():
+            patch.setenv(name, value)
+        yield server
+        if "wandb" in sys.modules:
+            sys.modules["wandb"].teardown()

@@ -35,7 +35,7 @@ HOMES_OF = {
         "data/tokenizer.py",
     },
     "lightning": {"training/module.py", "training/recorder.py", "training/run.py"},
-    "wandb": {"training/tracking.py"},
+    "wandb": {"training/tracking.py", "records/read_wandb.py"},
     "datasets": {"data/sources/hub.py"},
     "flash_attn": {"training/attention.py"},
     "bitsandbytes": {"training/optimizer.py"},
@@ -117,7 +117,7 @@ def test_no_file_reads_pickles_or_evaluates_text():
 
 @pytest.mark.parametrize(
     "module",
-    ["laws.dcpt", "fitting.fit", "decisions.recommend", "records.read_runs", "report.page", "config", "sweeps.grid",
+    ["laws.dcpt", "fitting.fit", "decisions.recommend", "records.read_runs", "records.read_wandb", "records.joined", "report.page", "config", "sweeps.grid",
      "sweeps.preflight", "fit_config", "launch"],
 )  # fmt: skip
 def test_everything_but_training_starts_without_torch(module):

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 # Chosen quantity -> the held-out protocol that tests a law along it, and what that leaves out, in words.
 PROTOCOLS = {"domain_share": "ratio", "num_params": "size", "tokens": "tokens"}
 LEFT_OUT = {"ratio": "left-out shares", "size": "a left-out size", "tokens": "left-out tokens"}
+KNOWN = (*LEFT_OUT, "ratio_ends")  # those that a doubt may rest on; the first tokens are no question's
 READS = {
     "domain_share": ("share", "domain_share", "general_share"),
     "peak_lr": ("peak_lr", "lr_area", "anneal_area"),
@@ -29,7 +30,7 @@ def _protocols(fit: Fit, varied: Sequence[str]) -> list[str]:
     of_corpus = any(name.startswith("share_") for name in varied) and mixed
     read = [name for name in varied if set(READS.get(name, (name,))) & set(fit.law.inputs)]
     known = ["ratio"] * of_corpus + [PROTOCOLS[name] for name in read if name in PROTOCOLS]
-    return known or (list(fit.heldout) if read else [])
+    return known or ([name for name in fit.heldout if name in KNOWN] if read else [])
 
 
 def held_out_doubts(case: Case, varied: Sequence[str]) -> Iterator[str]:

@@ -43,12 +43,22 @@ def compare_with(law: Law, rows: Observations, seed: int = 0) -> list[Comparison
         return []
 
 
+def by_corpus(comparisons: Iterable[Comparison]) -> dict[str, Comparison]:
+    """Corpus -> its comparison, for a report; '' where one holds for all."""
+    found = list(comparisons)
+    return {"" if len(found) == 1 else ", ".join(one.domains): one for one in found}
+
+
 def comparison_lines(comparisons: Iterable[Comparison], auto: bool) -> list[str]:
-    """For a terminal: the choice and why (of a named law: what would be chosen), and the tables."""
+    """For a terminal: of `law=auto` the choice, why, and the table; of a named law what would be chosen."""
     lines = []
     for one in comparisons:
         head = wrap(one.why if auto else f"held-out errors would choose: {one.why}", WIDTH - 14)
-        lines += [f"{'chosen law' if not i else '':<14}{text}" for i, text in enumerate(head)]
+        lines += [
+            f"{('chosen law' if auto else 'other laws') if not i else '':<14}{text}" for i, text in enumerate(head)
+        ]
+        if not auto:
+            continue
         rows = [part for text in one.lines() for part in ([text] if len(text) < WIDTH else wrap(text, WIDTH - 14))]
         lines += [f"{'comparison' if not i else '':<14}{text}" for i, text in enumerate(rows)]
     return lines

@@ -86,7 +86,7 @@ class Comparison:
         every = list(dict.fromkeys(name for row in self.rows for name in row.heldout))
         return [
             {
-                "law": row.law_name, "kind": "baseline" if row.is_baseline else "law",
+                "law": row.law_name, "is_baseline": row.is_baseline,
                 "chosen": row.law_name == self.chosen and not row.is_baseline, "num_parameters": row.num_free,
                 "rmse_delta": finite(row.rmse_delta), "standard_error": finite(row.standard_error),
                 **{f"rmse_{p}": finite(row.heldout[p].rmse) if p in row.heldout else None for p in every},

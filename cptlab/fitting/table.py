@@ -1,7 +1,9 @@
 """Any table to checked Observations of one domain: a DataFrame, a mapping of columns, or Observations."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
-from typing import Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -9,15 +11,22 @@ from cptlab.errors import UserError, closest
 from cptlab.fitting.scope import in_scope, is_share
 from cptlab.laws.base import Array, Law
 from cptlab.records.observations import Observations
-from cptlab.units import QUANTITIES, quantity
+from cptlab.units import LR_DROP_NAMES, QUANTITIES, quantity
+
+if TYPE_CHECKING:
+    from cptlab.fitting.result import Fit
 
 LABELS = ("run", "domain", "split", "base_id")
 RUN_OF = ("num_params", "share", "seed", "base_id", "peak_lr")  # what tells runs apart where no column does
+LR_INPUTS = {"lr_area", "anneal_area", *(name for node in LR_DROP_NAMES for name in node)}  # the LR's own clocks
 Table = Observations | Mapping[str, Any]
 
 
 def to_observations(table: Table, law: Law, domain: str | None, general: str = "general") -> Observations:
-    """The fit rows of one domain, checked; rows with missing values are left out and counted.
+    """The fit rows of one domain, checked, in one order for any origin.
+
+    Rows with missing values are left out and counted, and rows before the end of a decaying run too (`lr_settled`
+    0) where the law has no LR inputs.
 
     table: Observations, DataFrame or mapping name -> column (a single number holds for all rows).
     domain: None where the table has one. general: name of the general corpus, whose share is `general_share`.
@@ -35,10 +44,29 @@ def to_observations(table: Table, law: Law, domain: str | None, general: str = "
     columns = with_share(rows.columns, law, domain, general)
     seen = None if isinstance(table, Observations) else table
     need(columns, ("loss", *(x for x in law.inputs if x != "base_loss")), rows.origin, seen)
-    rows = Observations(columns, rows.run, rows.domain, rows.split, rows.base, rows.origin, rows.left_out)
-    rows = _without_base_rows(_named_runs(rows))
+    rows = _named_runs(settled(replace(rows, columns=columns), law).in_order())
+    rows = _without_base_rows(rows)
     need(rows.columns, law.inputs, rows.origin, seen)
     return in_scope(_checked(rows, law), law)
+
+
+def settled(rows: Observations, law: Law) -> Observations:
+    """The rows that the law may read: all of them if it has LR inputs, else those with `lr_settled` 1."""
+    if "lr_settled" not in rows.columns or LR_INPUTS & set(law.inputs):
+        return rows
+    return rows.without(
+        rows["lr_settled"] == 0, f"rows before the end of a decaying run (law={law.variant_name} has no LR inputs)"
+    )
+
+
+def left_out(table: Observations, fits: Iterable["Fit"]) -> dict[str, int]:
+    """Reason -> rows: what the reader of a table left out, and then its fits."""
+    counts = Counter(table.left_out)
+    for fit in fits:
+        more = Counter(fit.observations.left_out)
+        more.subtract(table.left_out)
+        counts.update({reason: count for reason, count in more.items() if count > 0})
+    return dict(counts)
 
 
 def column_names(table: Table) -> list[str]:
@@ -69,6 +97,8 @@ def need(columns: Iterable[str], names: Iterable[str], where: str, seen: Iterabl
     for name in names:
         if name not in known:
             near = closest(name, map(str, known if seen is None else seen))
+            if name in LR_INPUTS:
+                near = " Laws with LR inputs need runs of which at least one decays; docs/sources.md says more."
             raise UserError(f"{where} has no column {name} [{quantity(name).unit}].{near}")
 
 
@@ -108,8 +138,7 @@ def _from_columns(table: Mapping[str, Any]) -> Observations:
     }
     return Observations(
         columns=columns, run=labels["run"], domain=labels["domain"], split=labels["split"],
-        base=labels["base_id"],
-        origin="the table",
+        base=labels["base_id"], origin="the table", row=np.arange(n),
     )  # fmt: skip
 
 
@@ -123,7 +152,7 @@ def _named_runs(rows: Observations) -> Observations:
         keys = ["|".join(f"{x:.9g}" for x in key) for key in zip(*alike, strict=True)]
         names = np.array([f"{key}|{base}" for key, base in zip(keys, rows.base, strict=True)])
     run = np.where(rows.run == "", names, rows.run)
-    return Observations(rows.columns, run, rows.domain, rows.split, rows.base, rows.origin, rows.left_out)
+    return replace(rows, run=run)
 
 
 def _without_base_rows(rows: Observations) -> Observations:
@@ -134,38 +163,34 @@ def _without_base_rows(rows: Observations) -> Observations:
     if "base_loss" not in columns:
         base = dict(zip(rows.run[start].tolist(), rows["loss"][start].tolist(), strict=True))
         columns["base_loss"] = np.array([base.get(run, np.nan) for run in rows.run.tolist()])
-    rows = Observations(columns, rows.run, rows.domain, rows.split, rows.base, rows.origin, rows.left_out)
-    return rows.where(~start)
+    return replace(rows, columns=columns).where(~start)
 
 
 def _checked(rows: Observations, law: Law) -> Observations:
     used = ["loss", *law.inputs]
     finite = np.all([np.isfinite(rows[name]) for name in used], axis=0)
-    left_out = dict(rows.left_out)
     if not finite.any():
         empty = [name for name in used if not np.isfinite(rows[name]).any()]
         why = f"{', '.join(empty)} is known in none of them" if empty else "loss or an input is NaN in each"
         raise UserError(f"no row of {', '.join(rows.domains) or 'the table'} can be fitted: {why}")
-    if not finite.all():
-        key = "loss or an input is NaN or infinite"
-        left_out[key] = left_out.get(key, 0) + int((~finite).sum())
-    rows = rows.where(finite)
-    rows = Observations(rows.columns, rows.run, rows.domain, rows.split, rows.base, rows.origin, left_out)
     for name in used:
-        _check_range(name, rows[name])
+        unknown = ~np.isfinite(rows[name])
+        rows = rows.without(unknown, f"{name} is NaN or infinite in {rows.name_rows(unknown)}")
+    for name in used:
+        _check_range(name, rows[name], rows)
     _refuse_contradictions(rows)
     return rows
 
 
-def _check_range(name: str, column: Array) -> None:
+def _check_range(name: str, column: Array, rows: Observations | None = None) -> None:
+    """UserError for values outside the legal range of their unit; rows, if given, say where."""
     q = quantity(name)
-    wrong = np.flatnonzero((column < q.low) | (column > q.high))
-    if len(wrong):
+    wrong = (column < q.low) | (column > q.high)
+    if wrong.any():
         low = "0 (exclusive)" if q.low == 1e-12 else f"{q.low:g}"
-        raise UserError(
-            f"{name} is {column[wrong[0]]:g} in row {wrong[0]} ({len(wrong)} such rows); it must lie between "
-            f"{low} and {q.high:g} [{q.unit}]."
-        )
+        first = np.flatnonzero(wrong)[0]
+        where = f"row {first} ({wrong.sum()} such rows)" if rows is None else rows.name_rows(wrong)
+        raise UserError(f"{name} is {column[first]:g} in {where}; it must lie between {low} and {q.high:g} [{q.unit}].")
 
 
 def _refuse_contradictions(rows: Observations) -> None:

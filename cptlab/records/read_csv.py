@@ -1,4 +1,4 @@
-"""A CSV, TSV or Parquet file that a user brings -> observations.
+"""A CSV, TSV, JSON-lines or Parquet file that a user brings -> observations.
 
 Long form: one row a (run, step, domain), with a loss column. Wide form: one row a (run, step) and a loss
 column for each corpus. The continual pre-training losses of Data Mixing Laws (arXiv 2403.16952), for one, are
@@ -11,7 +11,7 @@ wide, with the share of the general corpus as their only share:
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,13 +19,13 @@ from numpy.typing import NDArray
 
 from cptlab.errors import UserError, closest
 from cptlab.records.observations import Observations
+from cptlab.records.rows_of_runs import base_losses, repeats, run_names
 from cptlab.records.source import Source
 from cptlab.records.table import Array, Table, known_column
 from cptlab.units import QUANTITIES, quantity
 from cptlab.variants import variant
 
 TEXT = ("run", "domain", "split", "base_id")
-IDENTITY = ("num_params", "seed", "peak_lr", "tokens_per_step", "replay_share")
 
 
 @variant("source", "csv")
@@ -33,7 +33,7 @@ IDENTITY = ("num_params", "seed", "peak_lr", "tokens_per_step", "replay_share")
 class CSV(Source):
     """One table of losses, from a file.
 
-    path: .csv, .tsv (UTF-8, with a header) or .parquet.
+    path: .csv, .tsv (UTF-8, with a header), .jsonl (one flat object a line) or .parquet.
     columns: cptlab column -> column of the file; a column that has cptlab's own name needs no entry.
     constants: cptlab column -> the value it has in every row (`num_params: 70e6`).
     general, domain: names of the general corpus and of the new domain. In long form without a domain
@@ -101,7 +101,10 @@ class CSV(Source):
     def _check_names(self, table: Table, domains: NDArray[np.str_]) -> None:
         """Shares that are known by role are of no use where the roles name no corpus of the file."""
         found = sorted(set(domains.tolist()))
-        by_role = {"domain_share", "general_share"} & {*self.columns, *table.names}
+        columns = {*self.columns, *table.names, *(f"share_{corpus}" for corpus in self.share_columns)}
+        if "share" in columns or {f"share_{name}" for name in found} <= columns:
+            return
+        by_role = {"domain_share", "general_share"} & columns
         for role in ("general", "domain") if by_role and len(found) > 1 else ():
             if (name := getattr(self, role)) not in found:
                 raise UserError(f"source.{role}={name} is no domain of {table.path}.{closest(name, found)}")
@@ -123,6 +126,10 @@ class CSV(Source):
     def _shares(self, table: Table, columns: dict[str, Array]) -> dict[str, Array]:
         """Complete the shares of two corpora from one of them; shares of both must sum to 1."""
         roles = (("domain_share", self.domain), ("general_share", self.general))
+        whole = [column for name, column in columns.items() if name.startswith("share_")]
+        if whole and np.allclose(np.sum(whole, axis=0), 1, atol=0.01):
+            own = {role: columns[f"share_{corpus}"] for role, corpus in roles if f"share_{corpus}" in columns}
+            return own | columns
         for role, corpus in roles:
             for known, wanted in ((role, f"share_{corpus}"), (f"share_{corpus}", role)):
                 if known in columns:
@@ -169,41 +176,38 @@ class CSV(Source):
         return own
 
     def _finish(self, table: Table, columns: dict[str, Any]) -> Observations:
-        """Leave out rows without a loss and rows at 0 tokens; refuse holes and contradictions."""
+        """Leave out rows without a loss and rows at 0 tokens; refuse contradictions.
+
+        Other empty cells stay NaN: the fit leaves those rows out, and names them, if its law needs the column.
+        """
         row = columns.pop("file_row").astype(int)
         num = len(row)
         domain = columns.pop("domain")
         split = columns.pop("split", np.full(num, "fit"))
         run = columns.pop("run", None)
-        run = _run_names(columns, num) if run is None else run
+        run = (run_names(columns, num) if run is None else run).astype(np.str_)
+        domain = domain.astype(np.str_)
         sizes = columns.get("num_params", np.zeros(num))
         base = columns.pop("base_id", np.array([f"base of {size:g} parameters" for size in sizes]))
         keep = ~np.isnan(columns["loss"])
-        left_out = {"rows without a loss": int((~keep).sum())}
+        everything = Observations({}, run, domain, split, base, f"table {table.path}", row=row + table.first_row)
+        left_out = {f"rows without a loss ({everything.name_rows(~keep)})": int((~keep).sum())}
         start = keep & (columns.get("tokens", np.ones(num)) == 0)
         if start.any():
-            measured = _base_losses(columns["loss"], start, run, base, domain)
+            measured = base_losses(columns["loss"], start, run, base, domain)
             given = columns.get("base_loss", measured)
             columns["base_loss"] = np.where(np.isnan(given), measured, given)
             left_out["rows before the first update (they give base_loss)"] = int(start.sum())
             keep &= ~start
         tokens = columns.get("tokens", columns.get("step", row.astype(float)))
-        again = _duplicates(table, keep, (run, domain, split, tokens), columns["loss"], row)
+        again = repeats(table, keep, (run, domain, split, tokens), columns["loss"], row)
         left_out["rows that repeat an earlier one"] = int(again.sum())
         keep &= ~again
         if not keep.any():
             raise UserError(f"{table.path} has no row with a loss after the first update")
-        for name, values in columns.items():
-            hole = keep & np.isnan(values)
-            if name == "share":  # a corpus whose share is known in no row is another law's matter
-                hole &= np.isin(domain, np.unique(domain[keep & ~hole]))
-            if hole.any() and name not in ("base_loss", "loss_se"):
-                raise UserError(f"{table.where(row[np.argmax(hole)])}, {name} is empty; fill it in")
         columns = {n: v.astype(np.float64) for n, v in columns.items() if not np.isnan(v[keep]).all()}
         counted = {reason: count for reason, count in left_out.items() if count}
-        origin = f"table {table.path}"
-        everything = Observations(columns, run.astype(np.str_), domain.astype(np.str_), split, base, origin, counted)
-        return everything.where(keep)
+        return replace(everything, columns=columns, left_out=counted).where(keep).in_order()
 
 
 def _in_range(name: str, value: Any, key: str) -> None:
@@ -213,39 +217,3 @@ def _in_range(name: str, value: Any, key: str) -> None:
     if not unit.low <= value <= unit.high:
         legal = "above 0" if unit.low == 1e-12 else f"in [{unit.low:g}, {unit.high:g}]"
         raise UserError(f"{key} is {value:g}; it must be {legal}")
-
-
-def _run_names(columns: Mapping[str, Array], num: int) -> NDArray[np.str_]:
-    """Where no column names the run: what stays the same along a run names it."""
-    shares = sorted(n for n in columns if n.startswith("share_")) or [n for n in ("share",) if n in columns]
-    names = [n for n in (*IDENTITY, *shares) if n in columns]
-    rows = [" ".join(f"{n}={columns[n][i]:g}" for n in names) for i in range(num)]
-    return np.array([text or "run" for text in rows])
-
-
-def _base_losses(
-    loss: Array, start: NDArray[np.bool_], run: NDArray[np.str_], base: NDArray[np.str_], domain: Any
-) -> Array:
-    """Base loss of each row (n,): measured in its own run, else in a run of its base; NaN if neither."""
-    of_run = {(run[i], domain[i]): loss[i] for i in np.flatnonzero(start)}
-    of_base = {(base[i], domain[i]): loss[i] for i in np.flatnonzero(start)}
-    keys = zip(run.tolist(), base.tolist(), domain.tolist(), strict=True)
-    return np.array([of_run.get((r, d), of_base.get((b, d), np.nan)) for r, b, d in keys])
-
-
-def _duplicates(
-    table: Table, keep: NDArray[np.bool_], key: tuple[Any, ...], loss: Array, row: NDArray[np.int64]
-) -> NDArray[np.bool_]:
-    """Rows that say again what an earlier one said; two different losses of one row are refused."""
-    first: dict[tuple[Any, ...], int] = {}
-    again = np.zeros(len(row), dtype=bool)
-    for i in np.flatnonzero(keep):
-        j = first.setdefault(tuple(part[i] for part in key), int(i))
-        again[i] = j != i
-        if loss[i] != loss[j]:
-            other = row[j] + table.first_row
-            raise UserError(
-                f"{table.where(row[i])} contradicts row {other}: {key[1][i]} loss {loss[i]:g} against "
-                f"{loss[j]:g} at the same run and tokens; add a `run` or `seed` column, or mend the row"
-            )
-    return again

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 FINISHED, FAILED, INTERRUPTED = "finished", "failed", "interrupted"
+ENDING = ("status", "reason", "attempt", "seconds", "weights_sha256")  # of done.json, what a tracker keeps too
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from cptlab.errors import UserError
 class Run:
     """One run folder: the facts, and the last attempt's row of each (step, domain, split)."""
 
-    folder: Path
+    folder: Path | str  # where it is kept, for messages
     facts: Mapping[str, Any]
     done: Mapping[str, Any]
     rows: list[dict[str, Any]]
@@ -39,23 +39,37 @@ def run_folders(path: str) -> list[Path]:
 def load_run(folder: Path) -> Run:
     """Read one run folder; of several attempts the last row of each (step, domain, split) counts."""
     facts, done = _json(folder / "run.json"), folder / "done.json"
-    rows: dict[tuple[int, str, str], dict[str, Any]] = {}
+    rows = []
     finished = _json(done) if done.exists() else {}
     evals = folder / "evals.jsonl"
     lines = evals.read_text(encoding="utf-8").splitlines() if evals.exists() else []
     for number, line in enumerate(lines, 1):
         try:
             row = json.loads(line)
-            key = (row["step"], row["domain"], row["split"])
+            row_key(row)
         except (json.JSONDecodeError, TypeError, KeyError) as error:
             if finished.get("status") == "finished":
                 raise UserError(
                     f"{evals}: line {number} is no evaluation row; delete the run folder and train it again"
                 ) from error
             continue
-        if key not in rows or row.get("attempt", 0) >= rows[key].get("attempt", 0):
-            rows[key] = row
-    return Run(folder, facts, finished, sorted(rows.values(), key=lambda r: r["step"]))
+        rows.append(row)
+    return Run(folder, facts, finished, last_attempts(rows))
+
+
+def row_key(row: Mapping[str, Any]) -> tuple[int, str, str]:
+    """What a row is about."""
+    return row["step"], row["domain"], row["split"]
+
+
+def last_attempts(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Of several attempts the last row of each (step, domain, split), by step."""
+    found: dict[tuple[int, str, str], dict[str, Any]] = {}
+    for row in rows:
+        key = row_key(row)
+        if key not in found or row.get("attempt", 0) >= found[key].get("attempt", 0):
+            found[key] = row
+    return sorted(found.values(), key=lambda row: row["step"])
 
 
 def _json(path: Path) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """A user's file -> text cells -> numbers, with an error that names file, row and column."""
 
+import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from cptlab.errors import UserError, closest
 from cptlab.units import quantity
 
 Array = NDArray[np.float64]
-SUFFIXES = (".csv", ".tsv", ".parquet")
+SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
 
 
 class Table:
@@ -19,7 +20,7 @@ class Table:
 
     def __init__(self, path: str) -> None:
         self.path = Path(path).expanduser()
-        self.first_row = 1 if self.path.suffix == ".parquet" else 2
+        self.first_row = 1 if self.path.suffix in (".parquet", ".jsonl") else 2
         self.cells = _read(self.path)
         if not len(self.cells):
             raise UserError(f"{self.path} has no rows")
@@ -83,6 +84,9 @@ def _read(path: Path) -> Any:
     try:
         if path.suffix == ".parquet":
             return pd.read_parquet(path)
+        if path.suffix == ".jsonl":
+            lines = path.read_text("utf-8").splitlines()
+            return pd.DataFrame([_object(path, number, line) for number, line in enumerate(lines, 1)], dtype=object)
         separator = "\t" if path.suffix == ".tsv" else ","
         return pd.read_csv(path, sep=separator, dtype=str, keep_default_na=False, skip_blank_lines=False)
     except pd.errors.EmptyDataError as error:
@@ -91,6 +95,17 @@ def _read(path: Path) -> Any:
         raise UserError(f"{path} is not UTF-8 at byte {error.start}; save it as UTF-8") from error
     except (pd.errors.ParserError, OSError, ValueError) as error:
         raise UserError(f"{path} cannot be read as a table: {error}") from error
+
+
+def _object(path: Path, number: int, line: str) -> dict[str, Any]:
+    """One line of JSON; a blank one has no cells."""
+    try:
+        found = json.loads(line) if line.strip() else {}
+    except json.JSONDecodeError as error:
+        raise UserError(f"{path}: line {number} is no JSON ({error.msg})") from error
+    if not isinstance(found, dict) or any(isinstance(value, dict | list) for value in found.values()):
+        raise UserError(f"{path}: line {number} is no flat JSON object, {{name: number or text}}")
+    return found
 
 
 def _empty(value: Any) -> bool:

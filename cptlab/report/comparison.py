@@ -9,7 +9,7 @@ from cptlab.report.words import number, significant
 
 FLAGS = ("is_baseline", "chosen")
 ERROR = "rmse_delta"  # [nat/token]
-HEADS = {"r2": "R²", "objective": "objective", "parameters": "free parameters", "law": "law"}
+HEADS = {"r2": "R²", "num_parameters": "free parameters", "num_points": "fitted rows", "num_heldout": "held-out rows"}
 
 
 def comparison(story: Story) -> list[dict[str, Any]]:
@@ -49,7 +49,7 @@ def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _is_error(name: str) -> bool:
-    return name in PROTOCOLS or name.startswith("rmse")
+    return name in PROTOCOLS or name == "standard_error" or name.startswith("rmse")
 
 
 def _is_number(value: Any) -> bool:
@@ -59,7 +59,11 @@ def _is_number(value: Any) -> bool:
 def _head(name: str) -> str:
     if not _is_error(name):
         return HEADS.get(name, name.replace("_", " "))
-    protocol = name.removeprefix(ERROR).strip(" _") or name
+    if name == "standard_error":
+        return "its standard error [mnat/token]"
+    if name == ERROR:
+        return "all deciding rows [mnat/token]"
+    protocol = name.removeprefix(ERROR).removeprefix("rmse").strip(" _")
     return f"{PROTOCOLS.get(protocol, protocol.replace('_', ' '))} [mnat/token]"
 
 

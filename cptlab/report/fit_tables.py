@@ -15,6 +15,8 @@ PROTOCOLS = {
     "ratio_ends": "an end share left out (extrapolation)",
     "tokens": "the last third of the tokens left out",
     "size": "the largest size left out (extrapolation)",
+    "token_segments": "each third of the tokens left out in turn",
+    "size_folds": "each third of the sizes left out in turn",
 }
 
 

@@ -82,8 +82,7 @@ class Recorder(L.Callback):
             rows.append(self._row(module, step, domain, split, batch))
         self.folder.append(rows)
         self.losses = {row.domain: row.loss for row in rows if row.split == "fit"}
-        values = {f"loss/{row.split}/{row.domain}": row.loss for row in rows} | {"lr": rows[0].lr}
-        self.tracking.log(rows[0].tokens_seen, values)
+        self.tracking.log(rows)
         self.progress.evaluated(step, self.losses)
 
     def _row(self, module: CPTModule, step: int, domain: str, split: str, batch) -> EvalRow:

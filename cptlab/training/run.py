@@ -117,7 +117,7 @@ def _train(point: Point, overrides: list[str], quiet: bool) -> Outcome:
     seconds = time.monotonic() - started
     attempt = {name: getattr(facts, name) for name in ("git_sha", "dirty", "versions", "hardware", "started")}
     folder.end(status, reason, seconds, losses=recorder.losses, weights_sha256=weights, of_attempt=attempt)
-    config.tracking.finish({f"final/{name}": loss for name, loss in recorder.losses.items()}, status != FINISHED)
+    config.tracking.finish(folder.done() or {})
     if status == INTERRUPTED:
         raise KeyboardInterrupt
     return Outcome(point.run_id, folder.path, status, reason, recorder.losses, seconds)

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cptlab.errors import UserError, closest
+from cptlab.records.flat_rows import flat
+from cptlab.records.run import ENDING, FINISHED, EvalRow
 from cptlab.variants import variant
 
 MODES = ("online", "offline")
@@ -21,12 +23,12 @@ class Tracking(ABC):
         """A run begins; facts is its run.json."""
 
     @abstractmethod
-    def log(self, tokens: int, values: dict[str, float]) -> None:
-        """Values (name -> number) at a number of CPT tokens."""
+    def log(self, rows: list[EvalRow]) -> None:
+        """The rows of one evaluation, which are in the record already."""
 
     @abstractmethod
-    def finish(self, summary: dict[str, float], failed: bool) -> None:
-        """The run is over."""
+    def finish(self, done: dict) -> None:
+        """The run is over; done is its done.json."""
 
 
 @variant("tracking", "none")
@@ -37,17 +39,21 @@ class NoTracking(Tracking):
     def start(self, facts: dict, folder: Path) -> None:
         """Nothing."""
 
-    def log(self, tokens: int, values: dict[str, float]) -> None:
+    def log(self, rows: list[EvalRow]) -> None:
         """Nothing."""
 
-    def finish(self, summary: dict[str, float], failed: bool) -> None:
+    def finish(self, done: dict) -> None:
         """Nothing."""
 
 
 @variant("tracking", "wandb")
 @dataclass(kw_only=True)
 class WandB(Tracking):
-    """Weights & Biases; `mode=offline` needs no network and is sent later with `wandb sync`."""
+    """Weights & Biases: run.json as its config, evaluations as its history, the end as its summary.
+
+    Nothing is lost, so that `source=wandb` reads the same table back. `mode=offline` needs no network and is sent
+    later with `wandb sync`.
+    """
 
     project: str = "cptlab"
     mode: str = "online"  # online or offline
@@ -73,11 +79,12 @@ class WandB(Tracking):
             why = " ".join(str(error).split())[:160]
             raise UserError(f"tracking=wandb could not start ({why}); log in, or use tracking.mode=offline") from error
 
-    def log(self, tokens: int, values: dict[str, float]) -> None:
-        """Against tokens."""
-        self._run.log({"tokens": tokens, **values})  # type: ignore[attr-defined]
+    def log(self, rows: list[EvalRow]) -> None:
+        """Into the history; the summary then holds the last evaluation."""
+        self._run.log(flat(rows))  # type: ignore[attr-defined]
 
-    def finish(self, summary: dict[str, float], failed: bool) -> None:
-        """Final losses into the summary."""
-        self._run.summary.update(summary)  # type: ignore[attr-defined]
-        self._run.finish(exit_code=int(failed))  # type: ignore[attr-defined]
+    def finish(self, done: dict) -> None:
+        """How it ended and the final losses into the summary."""
+        final = {f"final/{name}": loss for name, loss in done.get("losses", {}).items()}
+        self._run.summary.update(final | {name: done.get(name) for name in ENDING})  # type: ignore[attr-defined]
+        self._run.finish(exit_code=int(done["status"] != FINISHED))  # type: ignore[attr-defined]

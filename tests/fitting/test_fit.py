@@ -149,7 +149,7 @@ def test_rows_without_a_loss_are_left_out_and_counted():
     table.loc[9, "loss"] = np.inf
     fit = cptlab.fit("dcpt", table, num_draws=0, heldout=False)
     assert fit.num_points == len(table) - 3
-    assert "3 rows left out (loss or an input is NaN or infinite)" in fit.message
+    assert "3 rows left out (loss is NaN or infinite in rows 3, 7, 9)" in fit.message
 
 
 def test_the_row_before_the_first_update_is_the_base_loss_and_no_fit_row():
@@ -164,9 +164,9 @@ def test_the_row_before_the_first_update_is_the_base_loss_and_no_fit_row():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"loss": 0.0}, r"loss is 0 in row 0 .* between 0 \(exclusive\)"),
-        ({"share": 1.2}, r"share is 1\.2 in row 0"),
-        ({"tokens": 0.5}, r"tokens is 0\.5 in row 0"),
+        ({"loss": 0.0}, r"loss is 0 in rows 0, 1, 2 and \d+ more; .* between 0 \(exclusive\)"),
+        ({"share": 1.2}, r"share is 1\.2 in rows 0, 1"),
+        ({"tokens": 0.5}, r"tokens is 0\.5 in rows 0, 1"),
         ({"loss": "high"}, r"column loss holds something that is no number"),
     ],
 )

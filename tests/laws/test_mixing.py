@@ -76,7 +76,7 @@ def test_with_noise_the_held_out_error_is_that_of_the_noise():
     shares = rng.dirichlet([1, 1, 1], 40)
     loss = 2 + np.exp(shares @ [-2.0, 0.5, 0.0]) * 0.8 + 0.01 * rng.standard_normal(40)
     table = {f"share_{name}": shares[:, j] for j, name in enumerate(("a", "b", "general"))} | {"loss": loss}
-    fit = cptlab.fit("mixing", table, num_draws=30)
+    fit = cptlab.fit("mixing", table, num_draws=200)
     assert 0.007 < fit.heldout["ratio"].rmse < 0.013
     assert fit.interval("t_a")[0] < -2 < fit.interval("t_a")[1]
 

@@ -4,8 +4,16 @@ import json
 import numpy as np
 import pytest
 
+import cptlab
 from cptlab.errors import UserError
-from cptlab.records.read_runs import BEFORE_UPDATE, DECAY, SCRATCH, WARMUP, Runs
+from cptlab.fitting.table import settled
+from cptlab.laws.annealing import Annealing
+from cptlab.laws.chinchilla import Chinchilla
+from cptlab.records.read_runs import Runs
+from cptlab.records.run_source import BEFORE_UPDATE, SCRATCH, WARMUP
+from cptlab.units import LR_DROP_NAMES
+
+WSD = {"variant": "wsd", "warmup_tokens": 200, "decay_share": 0.4, "floor": 0.0}
 
 
 @pytest.fixture
@@ -53,11 +61,42 @@ def test_columns_are_per_token_losses_and_achieved_shares(make_run, runs):
     assert prose.base.tolist() == ["base30k"]
 
 
-def test_only_the_final_row_of_a_decaying_run_is_read(make_run, runs):
-    make_run("a", lr_is_constant_after_warmup=False)
+def test_of_a_decaying_run_only_the_final_row_is_settled(make_run, runs):
+    make_run("a", lr_is_constant_after_warmup=False, schedule=WSD)
+    make_run("b")
+    table = runs().read().of_domain("code")
+    decaying = table.run == "a"
+    assert table["tokens"][decaying].tolist() == [300, 500, 1000]
+    assert table["lr_settled"][decaying].tolist() == [0, 0, 1]
+    assert table["lr_settled"][~decaying].tolist() == [1, 1, 1]
+
+
+def test_laws_without_lr_inputs_leave_out_the_rows_before_the_end_of_a_decaying_run(make_run, runs):
+    make_run("a", lr_is_constant_after_warmup=False, schedule=WSD)
+    make_run("b")
     table = runs().read()
-    assert table["tokens"].tolist() == [1000, 1000]
-    assert table.left_out[DECAY] == 8
+    rows = settled(table, Chinchilla())
+    assert sorted(zip(rows.run, rows["tokens"], strict=True))[:2] == [("a", 1000), ("a", 1000)]
+    assert len(rows) == len(table) - 4
+    assert {k: v for k, v in rows.left_out.items() if "decaying" in k} == {
+        "rows before the end of a decaying run (law=chinchilla has no LR inputs)": 4
+    }
+    assert len(settled(table, Annealing())) == len(table)
+
+
+def test_the_changes_of_the_lr_come_from_the_schedule_of_the_record(make_run, runs):
+    make_run("a", lr_is_constant_after_warmup=False, schedule=WSD)
+    table = runs().read().of_domain("code")
+    changes = [table[name[0]] for name in LR_DROP_NAMES]
+    # 10 steps: warm-up to 1e-3 at step 2, peak to step 6, then down to 0: the sum of all changes is minus the LR.
+    np.testing.assert_allclose(np.sum(changes, axis=0), [-1e-3, -1e-3, 0], atol=1e-18)
+    falls = [np.maximum(change, 0) for change in changes]
+    np.testing.assert_allclose(np.sum(falls, axis=0), [0, 0, 1e-3], atol=1e-18)
+
+
+def test_a_table_of_constant_runs_alone_has_no_columns_of_curves(make_run, runs):
+    make_run("a")
+    assert not [name for name in runs().read().columns if name.startswith(("lr_drop", "lr_settled"))]
 
 
 def test_unfinished_failed_and_scratch_runs_are_left_out_by_name_and_reason(make_run, runs):
@@ -185,3 +224,9 @@ def test_runs_of_two_learning_rates_are_fitted_with_a_caution(make_run, runs):
     source = runs()
     source.read()
     assert "CAUTION: these runs differ in peak_lr (" in source.rule
+
+
+def test_a_law_of_the_lr_says_which_runs_it_needs(make_run, runs):
+    make_run("a")
+    with pytest.raises(UserError, match=r"no column lr_drop_00 .* need runs of which at least one decays"):
+        cptlab.fit("multi_power", runs().read(), domain="code")

@@ -1,0 +1,87 @@
+"""Run records -> columns: one evaluation row under the names of `cptlab.units`, whatever kept the record."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from cptlab.records.base_areas import base_areas
+from cptlab.records.observations import Observations
+from cptlab.records.run_folders import Run
+from cptlab.schedules.area import learning_rates, lr_drops
+from cptlab.variants import discover_group
+
+TEXT = ("run", "domain", "split", "base")
+
+
+def columns_of(run: Run, rows: list[dict[str, Any]], curves: bool = False) -> list[dict[str, Any]]:
+    """Columns of some rows of a run; shares are achieved counts, the base loss is the row's at step 0.
+
+    curves: with the columns that matter only where the LR of some run decays, `lr_settled` and `lr_drop_*`.
+    """
+    base = {(r["domain"], r["split"]): r["loss_sum"] / r["num_tokens"] for r in run.rows if not r["step"]}
+    table = [_columns(run.facts, row, base[row["domain"], row["split"]]) for row in rows]
+    if not curves:
+        return table
+    drops = _drops(run.facts, [row["step"] for row in rows])
+    last = max(row["tokens_seen"] for row in run.rows)
+    settled = run.facts["lr_is_constant_after_warmup"]
+    return [
+        columns
+        | {"lr_settled": float(settled or row["tokens_seen"] == last)}
+        | {name: values[i] for name, values in drops.items()}
+        for i, (columns, row) in enumerate(zip(table, rows, strict=True))
+    ]
+
+
+def _columns(facts: Mapping[str, Any], row: Mapping[str, Any], base_loss: float) -> dict[str, Any]:
+    tokens, by_corpus, domain = row["tokens_seen"], row["tokens_by_corpus"], row["domain"]
+    total = sum(by_corpus.values()) or 1
+    share = {name: count / total for name, count in by_corpus.items()}
+    base = facts["base"]
+    columns = {
+        "loss": row["loss_sum"] / row["num_tokens"],
+        "loss_se": row.get("loss_se"),
+        "base_loss": base_loss,
+        "bytes_per_token": row["num_bytes"] / row["num_tokens"],
+        "num_params": facts["num_params_nonembed"],
+        "tokens": tokens,
+        "step": row["step"],
+        "tokens_per_step": facts["tokens_per_step"],
+        "seed": facts["seed"],
+        "peak_lr": facts.get("peak_lr"),
+        "lr_area": row.get("lr_area"),
+        "anneal_area": row.get("anneal_area"),
+        "share": share.get(domain, 0.0),
+        "domain_share": share.get(facts["domain"], 0.0) if facts.get("domain") else None,
+        "general_share": share.get(facts["general"], 0.0) if facts.get("general") else None,
+        "replay_share": row.get("replay_tokens", 0) / tokens,
+        "from_scratch": 0.0,
+        "flops": 6.0 * facts["num_params_nonembed"] * tokens,  # C = 6 N D, the convention of the laws
+        **base_areas(base),
+        "unique_tokens": row.get("unique_tokens_by_corpus", {}).get(domain),
+        **{f"share_{name}": value for name, value in share.items()},
+    }
+    identity = str(base.get("run_id") or base.get("weights_sha256"))
+    return columns | {"run": facts["run_id"], "domain": domain, "split": row["split"], "base": identity}
+
+
+def _drops(facts: Mapping[str, Any], steps: list[int]) -> dict[str, np.ndarray]:
+    """The changes of the LR up to each step, from the schedule that the record names; {} if it names none."""
+    named, known = facts.get("schedule") or {}, discover_group("lr_schedule")
+    if named.get("variant") not in known or not facts.get("peak_lr"):
+        return {}
+    schedule = known[named["variant"]](**{name: value for name, value in named.items() if name != "variant"})
+    rates = learning_rates(schedule, facts["peak_lr"], facts["tokens_per_step"], facts["tokens_total"])
+    return lr_drops(rates, np.array(steps, dtype=int))
+
+
+def as_observations(table: list[dict[str, Any]], origin: str, left_out: Mapping[str, int]) -> Observations:
+    """Rows -> columns; a quantity that some row lacks is no column, except shares, which are then 0."""
+    columns = {}
+    for name in dict.fromkeys(name for row in table for name in row if name not in TEXT):
+        values = [row.get(name, 0.0 if name.startswith("share_") else None) for row in table]
+        if all(value is not None for value in values):
+            columns[name] = np.array(values, dtype=np.float64)
+    run, domain, split, base = (np.array([row[name] for row in table], dtype=np.str_) for name in TEXT)
+    return Observations(columns, run, domain, split, base, origin, left_out).in_order()
