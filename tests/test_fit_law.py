@@ -1,8 +1,8 @@
 """fit_law.py from the command line: a planted grid, a published table, mistakes."""
 
 import json
-import re
 import os
+import re
 import shlex
 import subprocess
 import sys
