@@ -102,14 +102,14 @@ class Kriging:
     def _model(self, ratio: float, reach: float) -> tuple[float, float, float, Array, Array]:
         """Ratio, reach, log posterior probability up to a constant, inverse of the covariance, Q."""
         K = ratio**2 * matern(logit(self.share)[:, None] - logit(self.share), reach) + np.diag(1 / self.runs)
-        inverse = np.linalg.inv(K)
+        inverse = np.asarray(np.linalg.inv(K), np.float64)
         ones = inverse.sum(axis=0)
         Q = inverse - np.outer(ones, ones) / ones.sum()
         square = max(self._squares(Q), TINY)
         known = self.freedom + len(K) - 1
         evidence = -0.5 * (np.linalg.slogdet(K)[1] + np.log(ones.sum()) + known * np.log(square))
         prior = -np.log(1 if ratio == 0 else len(REACHES))
-        return ratio, reach, float(evidence + prior), inverse, Q
+        return ratio, reach, float(evidence + prior), inverse, np.asarray(Q)
 
     def _squares(self, Q: Array) -> float:
         """Sum of squares that tells s: of the repeats and of the residuals [(nat/token)^2]."""
