@@ -29,13 +29,13 @@ def errors(fitted: Fit, protocol: str) -> dict:
 
 
 def check(recommendation: dict, run: Path) -> dict:
-    """The recommended point, trained: predicted against measured on split fit, and the rise on split test."""
+    """A run at the recommended point: predicted there against measured on split fit, and the rise on split test."""
     rows = read_rows(run)
     last = max(row["step"] for row in rows)
     loss = {(r["step"], r["domain"], r["split"]): r["loss_sum"] / r["num_tokens"] for r in rows}
     return {
         "run_id": run.name,
-        "domain_share": recommendation["choice"]["domain_share"],
+        "domain_share": json.loads((run / "run.json").read_text("utf8"))["config"]["mixture"]["domain_share"],
         "predicted": recommendation["predicted"],
         "measured": {name: loss[last, name, "fit"] for name in recommendation["predicted"]},
         "change_fit": {n: loss[last, n, "fit"] / loss[0, n, "fit"] - 1 for n in recommendation["predicted"]},
