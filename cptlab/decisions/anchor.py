@@ -40,7 +40,9 @@ class Anchor:
     def kriging(self, fit: Fit) -> Kriging:
         """The residuals of the point fit as a smooth misfit plus noise."""
         runs = np.array([len(rows) for rows in self.rows], float)
-        return Kriging(self.share, runs, self.residual(fit, fit.predicted), fit.seed_noise or 0.0, fit.seed_freedom)
+        level = float(np.median(fit.observations["loss"]))
+        residual = self.residual(fit, fit.predicted)
+        return Kriging(self.share, runs, residual, level, fit.seed_noise or 0.0, fit.seed_freedom)
 
 
 def anchor_at(fit: Fit, num_params: float, tokens: float) -> Anchor | None:

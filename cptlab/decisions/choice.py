@@ -146,10 +146,18 @@ def abstain(case: Case, why: str, drawn: Any = None, runs: list[dict[str, Any]] 
 
 
 def predicted(case: Case, values: Mapping[str, float], level: float) -> dict[str, tuple[float, float, float]]:
-    """Corpus -> (low, mid, high) of the mean loss at one place; over the draws."""
+    """Corpus -> (low, mid, high) of the loss of one run at one place; over the draws.
+
+    Where repeats with another seed measured the noise of runs, that of the run to come is in it.
+    """
     table = {name: np.array([value]) for name, value in values.items()}
-    found = {name: band(*case.predict(role, table), level)[:, 0] for role, name in case.names.items()}
-    return {name: (float(min(x[:2])), float(x[1]), float(max(x[1:]))) for name, x in found.items()}
+    found = {}
+    for number, (role, name) in enumerate(case.names.items()):
+        point, draws = case.predict(role, table)
+        noise = np.random.default_rng([2, number]).standard_normal(draws.shape) * (case.fits[role].seed_noise or 0.0)
+        x = band(point, draws + noise, level)[:, 0]
+        found[name] = (float(min(x[:2])), float(x[1]), float(max(x[1:])))
+    return found
 
 
 def base_losses(case: Case) -> dict[str, float]:

@@ -9,8 +9,8 @@ SHARES = np.array([0, 0.1, 0.25, 0.5, 0.75, 0.9, 1])
 RUNS = np.ones(7)
 
 
-def kriging(residual, **repeats):
-    return Kriging(SHARES, RUNS, np.asarray(residual, float), **repeats)
+def kriging(residual, level=3.0, **repeats):
+    return Kriging(SHARES, RUNS, np.asarray(residual, float), level, **repeats)
 
 
 def test_a_constant_residual_shifts_the_law_without_error():
@@ -37,25 +37,24 @@ def test_repeats_tell_a_rough_misfit_from_noise():
 
 def test_the_weights_of_a_model_are_those_of_generalised_least_squares():
     """Without a misfit the mean of the residuals, weighted by runs; its error is s^2 over all runs."""
-    one = Kriging(SHARES, np.array([1, 1, 1, 3, 1, 1, 1.0]), np.zeros(7))
-    alone = one.models()[0]
-    assert alone.ratio == 0
-    np.testing.assert_allclose(alone.weights_at(SHARES, np.array([0.3]))[0], one.runs / 9)
-    root = alone.root_at(SHARES, np.array([0.2, 0.8]))
+    one = Kriging(SHARES, np.array([1, 1, 1, 3, 1, 1, 1.0]), np.array([0.3, 0.1, -0.2, 0.1, 0.3, -0.1, 0.2]), 3.0)
+    alone = next(m for m in one.models if m.ratio == 0 and m.kept == slice(0, 7))
+    np.testing.assert_allclose(alone.weights_at(np.array([0.3]))[0], one.runs / 9)
+    root = alone.root_at(np.array([0.2, 0.8]))
     np.testing.assert_allclose(root @ root.T, np.full((2, 2), 1 / 9), atol=1e-12)
 
 
 def test_the_variance_of_a_model_is_that_of_a_simulation():
     """Prior draws of f and noise: the error of the weights has the covariance that `root_at` says."""
-    one, x = kriging(np.zeros(7)), np.array([0.05, 0.35, 0.6])
-    model = next(m for m in one.models() if m.ratio == 3.0 and m.reach == 1.5)
+    one, x = kriging(0.1 * np.exp(-4 * SHARES)), np.array([0.05, 0.35, 0.6])
+    model = next(m for m in one.models if m.ratio == 3.0 and m.reach == 5.0 and m.kept == slice(0, 7))
     everywhere = np.concatenate([SHARES, x])
-    K = 9 * matern(logit(everywhere)[:, None] - logit(everywhere), 1.5)
+    K = 9 * matern(everywhere, everywhere, 5.0)
     rng = np.random.default_rng(1)
     f = rng.multivariate_normal(np.zeros(10), K + 1e-10 * np.eye(10), 40000)
     residual = f[:, :7] + rng.standard_normal((40000, 7)) + 5.0
-    error = residual @ model.weights_at(SHARES, x).T - (f[:, 7:] + 5.0)
-    root = model.root_at(SHARES, x)
+    error = residual @ model.weights_at(x).T - (f[:, 7:] + 5.0)
+    root = model.root_at(x)
     np.testing.assert_allclose(np.cov(error.T), root @ root.T, rtol=0.05, atol=0.02)
 
 
@@ -67,6 +66,19 @@ def test_drawn_errors_cover_the_noise_that_made_them():
         low, high = np.quantile(draws, [0.05, 0.95])
         inside.append(low <= 0 <= high)
     assert 0.85 <= np.mean(inside) <= 0.99
+
+
+def test_an_end_that_explodes_stands_alone_and_leaves_the_others_as_they_are():
+    residual = np.array([9.0, 0.02, 0.01, 0.0, -0.01, 0.01, 0.0])
+    one = kriging(residual)
+    assert sum(m.weight for m in one.models if m.kept.start == 1) > 0.99
+    np.testing.assert_allclose(one.mean(np.array([0.25, 0.5, 0.75, 1.0])), 0, atol=0.02)
+    assert one.mean(np.array([0.0]))[0] == pytest.approx(9.0, abs=0.01)
+    draws = one.draws(np.array([0.0, 0.05, 0.5]), np.tile(residual, (300, 1)), np.random.default_rng(0))
+    assert np.quantile(draws[:, 2], 0.95) < 0.1
+    # On the way to the end nothing is known but where it leads.
+    low, high = np.quantile(draws[:, 1], [0.05, 0.95])
+    assert low < 1.0 < 4.5 < high < 9.0
 
 
 @settings(max_examples=50)
@@ -81,5 +93,8 @@ def test_the_mean_scales_and_shifts_with_the_residuals(scale, shift):
     residual = np.array([0.2, 0.05, 0.02, 0.02, 0.01, 0, 0.003])
     x = np.linspace(0, 1, 9)
     np.testing.assert_allclose(
-        kriging(scale * residual + shift).mean(x), scale * kriging(residual).mean(x) + shift, rtol=1e-5, atol=1e-6
+        kriging(scale * residual + shift, 3 * scale).mean(x),
+        scale * kriging(residual).mean(x) + shift,
+        rtol=1e-5,
+        atol=1e-6,
     )

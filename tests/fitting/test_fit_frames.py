@@ -64,7 +64,14 @@ def test_held_out_errors_stand_beside_those_of_the_baselines(fitted):
     frame = fitted.heldout_frame()
     assert frame.loc[("ratio", "dcpt"), "rmse"] == fitted.heldout["ratio"].rmse
     assert frame.loc[("size", "no_law"), "mape"] == fitted.baselines["no_law"]["size"].mape
-    assert set(frame.index.get_level_values(0)) == {"ratio", "ratio_ends", "tokens", "size"}
+    assert set(frame.index.get_level_values(0)) == {
+        "ratio",
+        "ratio_ends",
+        "tokens",
+        "token_segments",
+        "size",
+        "size_folds",
+    }
     assert set(frame.index.get_level_values(1)) == {"dcpt", "nearest_run", "quadratic", "no_law"}
 
 

@@ -8,11 +8,11 @@ from cptlab.report.figures import figures
 from cptlab.report.page import render
 
 ROWS = [
-    {"law": "dcpt", "parameters": 9, "objective": 0.001234567, "r2": 0.9934, "rmse_delta": {"ratio": 0.012, "size": 0.03},
+    {"law": "dcpt", "num_parameters": 9, "objective": 0.001234567, "r2": 0.9934, "rmse_delta": {"ratio": 0.012, "size": 0.03},
      "is_baseline": False, "chosen": True},
-    {"law": "<b>", "parameters": 2, "objective": 0.1, "r2": 0.5, "rmse_delta": {"ratio": 0.05},
+    {"law": "<b>", "num_parameters": 2, "objective": 0.1, "r2": 0.5, "rmse_delta": {"ratio": 0.05},
      "is_baseline": False, "chosen": False},
-    {"law": "nearest_run", "parameters": 0, "objective": None, "r2": float("nan"),
+    {"law": "nearest_run", "num_parameters": 0, "objective": None, "r2": float("nan"),
      "rmse_delta": {"ratio": 0.02, "size": 0.01}, "is_baseline": True, "chosen": False},
 ]  # fmt: skip
 
