@@ -133,6 +133,11 @@ class Case:
         of_draws = anchor.residual(fit, np.asarray(fit.predict_draws(fit.observations)))
         return point + kriging.mean(share), draws + kriging.draws(share, of_draws, rng)
 
+    def anchored_error(self, role: str, table: Mapping[str, Array]) -> float | None:
+        """Error on left-out shares of the law held to its measured losses [nat/token]; None where it is not held."""
+        anchor = self._anchor(role, table)
+        return None if anchor is None else anchor.kriging(self.fits[role]).left_out()
+
     def _measured(self, fit: Fit) -> bool:
         """Whether some run of a fit had the question's size."""
         sizes = fit.observations.columns.get("num_params", np.array([self.num_params]))

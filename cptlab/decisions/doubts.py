@@ -90,7 +90,8 @@ def _limit_doubts(case: Case, question: Question, candidates: Candidates, found:
     ends = np.clip([chosen - STEP, chosen + STEP], x[0], x[-1])
     for limit in found.limits:
         fit = case.fits.get(limit.role)
-        error = None if fit is None else rmse(fit, PROTOCOLS.get(axis, "ratio"))
+        held = None if fit is None else case.anchored_error(limit.role, candidates.columns)
+        error = None if fit is None else rmse(fit, PROTOCOLS.get(axis, "ratio")) if held is None else held
         if error is None or error < -np.interp(chosen, x, limit.excess[line]):
             continue
         slope = float(abs(np.diff(np.interp(ends, x, limit.excess[line]))[0] / np.diff(ends)[0]))
@@ -98,4 +99,5 @@ def _limit_doubts(case: Case, question: Question, candidates: Candidates, found:
             moves = error / max(slope, 1e-9)
             far = f"{min(moves, 1):.2f}" if not logarithmic else f"a factor of {np.exp(min(moves, 9)):.3g}"
             left, name = LEFT_OUT[PROTOCOLS.get(axis, "ratio")], case.names[limit.role]
-            yield f"on {left} the law misses {name} by {error:.3g} nat, which moves the choice by {far}"
+            held_law = "law" if held is None else "law, held to the other shares,"
+            yield f"on {left} the {held_law} misses {name} by {error:.3g} nat, which moves the choice by {far}"

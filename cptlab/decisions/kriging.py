@@ -17,7 +17,7 @@ special case of no noise, the law shifted by its mean residual that of f = 0.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import product
 
@@ -118,11 +118,19 @@ class Kriging:
         """Expected misfit at x (k,)."""
         return np.stack([model.weight * model.weights_at(x) for model in self.models]).sum(axis=0) @ self.residual
 
+    def left_out(self) -> float:
+        """RMS error of the mean at each interior share in turn, told by the others [nat/token]."""
+        errors = []
+        for j in range(1, len(self.share) - 1):
+            others = replace(self, **{x: np.delete(getattr(self, x), j) for x in ("share", "runs", "residual")})
+            errors.append(self.residual[j] - others.mean(self.share[j : j + 1])[0])
+        return float(np.sqrt(np.mean(np.square(errors))))
+
     def draws(self, x: Array, residuals: Array, rng: np.random.Generator) -> Array:
         """Misfits at x (k,) under draws of the law with residuals (K, m), each with an error of its own: (K, k)."""
         chosen = rng.choice(len(self.models), len(residuals), p=[one.weight for one in self.models])
         normal = rng.standard_normal((len(residuals), KNOTS))
-        knots = expit(np.linspace(*logit(np.array([0.0, 1.0])), KNOTS))
+        knots = expit(np.linspace(-1.0, 1.0, KNOTS) * logit(np.ones(1)))
         result = np.empty((len(residuals), len(x)))
         for number in np.unique(chosen):
             some, model = chosen == number, self.models[number]

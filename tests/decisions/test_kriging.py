@@ -29,6 +29,13 @@ def test_a_smooth_misfit_is_followed_and_noise_is_not():
     assert np.ptp(kriging(noise).mean(x)) < 0.006
 
 
+def test_left_out_shares_are_told_by_the_others():
+    smooth = 0.1 * logit(SHARES)
+    assert kriging(smooth).left_out() < 0.01  # their mean alone would miss by .1
+    bump = np.array([0, 0, 0, 0.1, 0, 0, 0])
+    assert kriging(bump).left_out() == pytest.approx(0.1 / np.sqrt(5), rel=0.3)
+
+
 def test_repeats_tell_a_rough_misfit_from_noise():
     rough = 0.01 * np.array([1, -1, 1, -1, 1, -1, 1])
     known = kriging(rough, noise=1e-4, freedom=8)
