@@ -37,7 +37,7 @@ def summary(
         rows = wrap(text, WIDTH - 14, break_long_words=False, break_on_hyphens=False) or [""]
         if label in ("command", "first"):
             rows = [text]  # a command is copied: one line
-        lines += [f"{label if not i else '':<14}{row}" for i, row in enumerate(rows)]
+        lines += [f"{label if not i else '':<13} {row}" for i, row in enumerate(rows)]
     return lines
 
 

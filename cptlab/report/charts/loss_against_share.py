@@ -21,7 +21,7 @@ def loss_against_share(story: Story) -> Chart | Omitted:
     curves, level = story.recommendation.curves, percent(story.recommendation.level)
     parts = [
         f"Points are final checkpoints, lines the fitted law with its {level} band",
-        "at the asked size and tokens the line is led through what was measured there" * (curves is not None),
+        "at the asked size and tokens the line is held to what was measured there" * (curves is not None),
         "dashes are the base before training" * story.has_base,
         "purple is the chosen share with its interval" * (story.chosen is not None),
         "the black line is the highest loss that the question allows" * bool(curves and curves.allowed),
