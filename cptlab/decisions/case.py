@@ -16,7 +16,7 @@ from cptlab.decisions.base_loss import base_loss_at, base_losses_by_role
 from cptlab.decisions.misfit import misfit
 from cptlab.decisions.question import Question
 from cptlab.decisions.roles import roles
-from cptlab.decisions.sizes import same_size
+from cptlab.decisions.sizes import near_size, same_size
 from cptlab.decisions.unmeasured_size import level_at
 from cptlab.errors import UserError, closest
 
@@ -127,8 +127,7 @@ class Case:
             error = misfit(fit, self.num_params, within_size=True) * normal
             error = error + level.spread * rng.standard_t(level.freedom, len(draws))[:, None]
             return point + shift[0], draws + shift[1 : len(draws) + 1, None] + error
-        share = np.asarray(table["domain_share"], float)
-        share = share if role == "domain" else 1 - share
+        share = self._share(role, table)
         kriging = anchor.kriging(fit)
         of_draws = anchor.residual(fit, np.asarray(fit.predict_draws(fit.observations)))
         return point + kriging.mean(share), draws + kriging.draws(share, of_draws, rng)
@@ -141,15 +140,24 @@ class Case:
     def _measured(self, fit: Fit) -> bool:
         """Whether some run of a fit had the question's size."""
         sizes = fit.observations.columns.get("num_params", np.array([self.num_params]))
-        return bool(same_size(sizes, self.num_params).any())
+        return bool(near_size(sizes, self.num_params).any())
+
+    def _share(self, role: str, table: Mapping[str, Array]) -> Array:
+        """Share of a role's own corpus, where the table tells it by the domain's share or by the corpus."""
+        own = table.get(f"share_{self.names[role]}")
+        if own is not None:
+            return np.asarray(own, float)
+        domain = np.asarray(table["domain_share"], float)
+        return domain if role == "domain" else 1 - domain
 
     def _anchor(self, role: str, table: Mapping[str, Array]) -> Anchor | None:
-        """Measured losses at the question's size and tokens, if the table varies the domain share alone."""
+        """Measured losses at the question's size and tokens, if the table varies one share alone."""
         fit = self.fits[role]
-        if set(table) != {"domain_share"} or self.question.given:
+        by_corpus = set(table) == {f"share_{name}" for name in self.names.values()} and len(self.names) == 2
+        if not (set(table) == {"domain_share"} or by_corpus) or self.question.given:
             return None
         others = [x for x in fit.law.inputs if x not in ANCHORED and "share" not in x]
-        if "share" not in fit.law.inputs or any(np.ptp(fit.observations[name]) > 0 for name in others):
+        if any(np.ptp(fit.observations[name]) > 0 for name in others):
             return None
         return anchor_at(fit, self.num_params, self.tokens)
 

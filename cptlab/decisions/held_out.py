@@ -39,11 +39,11 @@ def held_out_doubts(case: Case, varied: Sequence[str]) -> Iterator[str]:
         name, protocols = case.names[role], _protocols(fit, varied)
         measured = [protocol for protocol in protocols if rmse(fit, protocol) is not None]
         for protocol in measured:
-            ours, theirs = rmse(fit, protocol), rmse(fit, protocol, "nearest_run")
-            if ours is not None and theirs is not None and ours >= theirs:
+            ours, (theirs, whose) = rmse(fit, protocol), best_baseline(fit, protocol)
+            if ours is not None and ours >= theirs:
                 yield (
                     f"on {LEFT_OUT.get(protocol, protocol)} the law misses {name} by {ours:.3g} nat, no better than "
-                    f"the nearest run ({theirs:.3g})"
+                    f"{whose} ({theirs:.3g})"
                 )
         if not measured and set(varied) & {*PROTOCOLS, *fit.law.inputs}:
             missing = " or ".join(LEFT_OUT[protocol] for protocol in protocols) or "left-out runs"
@@ -56,12 +56,19 @@ def held_out_sentence(case: Case, varied: Sequence[str]) -> str:
     errors: dict[str, list[str]] = {}
     for role, fit in case.fits.items():
         for protocol in _protocols(fit, varied):
-            ours, theirs = fit.heldout.get(protocol), fit.baselines.get("nearest_run", {}).get(protocol)
-            if ours is not None and theirs is not None:
+            ours, (theirs, whose) = fit.heldout.get(protocol), best_baseline(fit, protocol)
+            if ours is not None and np.isfinite(theirs):
                 errors.setdefault(protocol, []).append(
-                    f"{case.names[role]} {ours.rmse:.3g} against {theirs.rmse:.3g} nat of the nearest run"
+                    f"{case.names[role]} {ours.rmse:.3g} against {theirs:.3g} nat of {whose}"
                 )
     return ", ".join(f"{LEFT_OUT.get(key, key)} are predicted well ({', '.join(x)})" for key, x in errors.items())
+
+
+def best_baseline(fit: Fit, protocol: str) -> tuple[float, str]:
+    """Smallest held-out RMSE of the baselines that look at neighbours, and its name; inf where none was measured."""
+    words = {"nearest_run": "the nearest run", "quadratic": "a quadratic"}
+    found = [(error, words[x]) for x in words if (error := rmse(fit, protocol, x)) is not None]
+    return min(found, default=(np.inf, "any baseline"))
 
 
 def rmse(fit: Fit, protocol: str, baseline: str = "") -> float | None:

@@ -40,8 +40,8 @@ TINY = 1e-300
 class Model:
     """One ratio and reach, one choice of ends that stand alone and of the way there.
 
-    weight: posterior probability. share (m,); kept: those that tell the misfit. inverse (m', m'): of their residuals'
-    covariance in units of s^2. Q (m', m'): residual' Q residual / (m' - 1) is near s^2.
+    weight: posterior probability. share, runs (m,); kept: those that tell the misfit. inverse (m', m'): of the
+    covariance of their residuals in units of s^2. Q (m', m'): residual' Q residual / (m' - 1) is near s^2.
     """
 
     ratio: float
@@ -49,6 +49,7 @@ class Model:
     power: float
     weight: float
     share: Array
+    runs: Array
     kept: slice
     inverse: Array
     Q: Array
@@ -64,13 +65,18 @@ class Model:
         return result
 
     def root_at(self, x: Array) -> Array:
-        """R (k, k) with R R' = covariance of the misfit's error at x (k,), in units of s^2."""
-        inside, part, _ = self._way(x)
+        """R (k, k + 2) with R R' = covariance of the misfit's error at x (k,), in units of s^2.
+
+        The last two columns are the noise of the ends that stand alone.
+        """
+        inside, part, end = self._way(x)
         between, ones = self._between(inside), self.inverse.sum(axis=0)
         off = 1 - between @ ones
         covariance = self.ratio**2 * matern(inside, inside, self.reach) - between @ self.inverse @ between.T
         value, vector = np.linalg.eigh(covariance + np.outer(off, off) / ones.sum())
-        return (1 - part[:, None]) * vector * np.sqrt(np.maximum(value, 0))
+        ends = np.zeros((len(x), 2))
+        ends[np.arange(len(x)), (end > 0).astype(int)] = part / np.sqrt(self.runs[end])
+        return np.hstack([(1 - part[:, None]) * vector * np.sqrt(np.maximum(value, 0)), ends])
 
     def _between(self, x: Array) -> Array:
         return self.ratio**2 * matern(x, self.share[self.kept], self.reach)
@@ -129,7 +135,7 @@ class Kriging:
     def draws(self, x: Array, residuals: Array, rng: np.random.Generator) -> Array:
         """Misfits at x (k,) under draws of the law with residuals (K, m), each with an error of its own: (K, k)."""
         chosen = rng.choice(len(self.models), len(residuals), p=[one.weight for one in self.models])
-        normal = rng.standard_normal((len(residuals), KNOTS))
+        normal = rng.standard_normal((len(residuals), KNOTS + 2))
         knots = expit(np.linspace(-1.0, 1.0, KNOTS) * logit(np.ones(1)))
         result = np.empty((len(residuals), len(x)))
         for number in np.unique(chosen):
@@ -165,7 +171,7 @@ class Kriging:
         alone = len(self.share) - len(share)
         log += alone * np.log(ALONE / (2 * self.level)) + (2 - alone) * np.log(1 - ALONE)
         log -= np.log((len(REACHES) if ratio else 1) * (len(POWERS) if alone else 1))
-        facts = {"ratio": ratio, "reach": reach, "power": power, "share": self.share, "kept": kept}
+        facts = {"ratio": ratio, "reach": reach, "power": power, "share": self.share, "runs": self.runs, "kept": kept}
         return float(log), facts | {"inverse": inverse, "Q": Q}
 
     def _squares(self, Q: Array, kept: slice) -> float:

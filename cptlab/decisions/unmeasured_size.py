@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from cptlab.fitting.fit import Fit
 
 Array = NDArray[np.float64]
-NEEDED = 3  # sizes, so that a line through their rises leaves something over
+NEEDED = 4  # sizes: of three, one residual would be left to tell the error of a line by
 
 
 @dataclass(frozen=True)

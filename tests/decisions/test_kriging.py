@@ -1,3 +1,5 @@
+"""Residuals over the share: misfit, noise and ends that stand alone."""
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -86,6 +88,11 @@ def test_an_end_that_explodes_stands_alone_and_leaves_the_others_as_they_are():
     # On the way to the end nothing is known but where it leads.
     low, high = np.quantile(draws[:, 1], [0.05, 0.95])
     assert low < 1.0 < 4.5 < high < 9.0
+    # The end itself was measured once, with the noise of one run.
+    noise = kriging(residual, noise=0.05, freedom=20).draws(
+        np.array([0.0]), np.tile(residual, (2000, 1)), np.random.default_rng(0)
+    )
+    assert noise.std() == pytest.approx(0.05, rel=0.2)
 
 
 @settings(max_examples=50)
