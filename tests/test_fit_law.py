@@ -258,3 +258,16 @@ def test_auto_says_which_law_it_took_and_writes_the_comparison(grid, tmp_path):
     assert {entry["law"] for entry in json.loads((tmp_path / "fit.json").read_text())} == {"chinchilla"}
     assert "held-out errors would choose: dcpt" in got.stdout
     assert (tmp_path / "comparison.json").is_file()
+
+
+def test_an_answer_with_its_report_needs_no_torch(tmp_path):
+    """The whole of fit_law.py in one process, then a look at what it loaded."""
+    code = (
+        "import sys; sys.argv = ['fit_law.py', 'source=csv', 'source.path=docs/data/quickstart.csv', 'num_draws=20', "
+        f"'source.domain=code', 'law.min_irreducible=-10', 'out={tmp_path}', 'compare=false']\n"
+        "import fit_law; fit_law.launch(fit_law.task, 'fit_law')\n"
+        "assert not {'torch', 'transformers', 'datasets', 'lightning', 'wandb'} & set(sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "report.html").exists()

@@ -221,7 +221,7 @@ def test_the_same_from_the_command_line(refused, law, keep, question):
          "needs a share or a cap: give question.domain_share"),
         ("dcpt", table, ("question.domain=lwa",), "question.domain=lwa was not fitted. Did you mean law?"),
         ("dcpt", lambda: table().drop(columns="base_loss"), (),
-         "the loss of prose before the first update is not known"),
+         "no loss before the first update is known"),
         ("data_constrained", lambda: with_rates(table()), ("question=reach_target", "question.target_loss=3"),
          "reads unique_tokens, which varies over the runs and which the question does not set"),
         ("dcpt", table, ("question=what_if", "question.points=[{domain_shar: 0.3}]"),

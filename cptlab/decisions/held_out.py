@@ -28,7 +28,7 @@ def _protocols(fit: Fit, varied: Sequence[str]) -> list[str]:
     """Held-out protocols that test a law along the chosen quantities; every measured one where none is known."""
     mixed = any(is_share(name) for name in fit.law.inputs)
     of_corpus = any(name.startswith("share_") for name in varied) and mixed
-    read = [name for name in varied if set(READS.get(name, (name,))) & set(fit.law.inputs)]
+    read = [x for x in varied if set(READS.get(x, (x,))) & set(fit.law.inputs) or (x == "domain_share" and mixed)]
     known = ["ratio"] * of_corpus + [PROTOCOLS[name] for name in read if name in PROTOCOLS]
     return known or ([name for name in fit.heldout if name in KNOWN] if read else [])
 

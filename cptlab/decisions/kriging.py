@@ -20,10 +20,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import product
+from math import lgamma
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import gammaln
 
 Array = NDArray[np.float64]
 RATIOS = (0.0, 0.3, 1.0, 3.0, 10.0, 30.0)  # standard deviation of f over that of a run's noise
@@ -165,7 +165,7 @@ class Kriging:
         Q = inverse - np.outer(ones, ones) / ones.sum()
         left = len(share) - 1
         known = self.freedom + left
-        log = gammaln(known / 2) - left / 2 * np.log(np.pi)
+        log = lgamma(known / 2) - left / 2 * np.log(np.pi)
         log -= 0.5 * (np.linalg.slogdet(K)[1] + np.log(ones.sum()))
         log -= 0.5 * known * np.log(max(self._squares(Q, kept), TINY))
         alone = len(self.share) - len(share)

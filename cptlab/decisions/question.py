@@ -94,6 +94,27 @@ class Question(ABC):
         """UserError where these laws, each with its rows, cannot answer; cheap, so to be asked before a fit."""
         refuse_unread(self.needs, laws)
         refuse_unvaried(self.chooses, laws, tables)
+        self._refuse_base_loss(tables)
+
+    def _refuse_base_loss(self, tables: Sequence[Observations]) -> None:
+        """UserError for a base loss of an unknown corpus, or where a rise is asked for and none is known."""
+        corpora = list(dict.fromkeys(name for rows in tables for name in rows.domains if name))
+        for name in self.base_loss if corpora else ():
+            if name not in corpora:
+                raise UserError(
+                    f"question.base_loss names {name}, whose loss was not measured.{closest(name, corpora)}"
+                )
+        known = any(
+            np.isfinite(rows.columns.get("base_loss", np.nan)).any()
+            or (rows.columns.get("tokens", np.ones(1)) == 0).any()
+            for rows in tables
+        )
+        if self.needs_general_base and not known and not self.base_loss:
+            name = self.general or "general"
+            raise UserError(
+                "no loss before the first update is known, so no rise can be measured; give it as "
+                f'"question.base_loss={{{name}: 2.87}}", or a column base_loss'
+            )
 
     @property
     def every_corpus(self) -> bool:

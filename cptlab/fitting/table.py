@@ -42,7 +42,7 @@ def to_observations(table: Table, law: Law, domain: str | None, general: str = "
     if not len(rows):
         raise UserError(f"domain {domain} has no rows of split fit in {observations.origin}; record that split.")
     columns = with_share(rows.columns, law, domain, general)
-    seen = None if isinstance(table, Observations) else table
+    seen = (*columns, *table.unused) if isinstance(table, Observations) else table
     need(columns, ("loss", *(x for x in law.inputs if x != "base_loss")), rows.origin, seen)
     rows = _named_runs(settled(replace(rows, columns=columns), law).in_order())
     rows = _without_base_rows(rows)

@@ -97,12 +97,13 @@ def join(tables: Iterable[Observations]) -> Observations:
     tables = list(tables)
     names = list(dict.fromkeys(name for table in tables for name in table.columns))
     columns = {name: np.concatenate([_column(table, name) for table in tables]) for name in names}
-    labels = {name: np.concatenate([getattr(table, name) for table in tables]) for name in LABELS}
+    labels: dict[str, Any] = {name: np.concatenate([getattr(table, name) for table in tables]) for name in LABELS}
     counts: Counter[str] = Counter()
     for table in tables:
         counts.update(table.left_out)
     origin = " and ".join(dict.fromkeys(table.origin for table in tables))
-    whole = Observations(columns, **labels, origin=origin, left_out=dict(counts))
+    unused = tuple(dict.fromkeys(name for table in tables for name in table.unused))
+    whole = Observations(columns, **labels, origin=origin, left_out=dict(counts), unused=unused)
     part = np.repeat(np.arange(len(tables)), [len(table) for table in tables])
     again = _repeated(whole, part, [table.origin for table in tables])
     return whole.without(again, "rows that two sources hold (counted once)").in_order()

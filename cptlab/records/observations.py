@@ -21,6 +21,7 @@ class Observations:
     base: (n,) str, identity of the base model; runs of one base share its error.
     origin: where the table came from, in words.
     left_out: reason -> number of rows that a reader left out.
+    unused: names of the origin's columns that no one reads, among them perhaps a misspelt one.
     row: (n,) int, where the origin is a table that a user brought: its row, as an editor counts; else None.
     """
 
@@ -32,6 +33,7 @@ class Observations:
     origin: str
     left_out: Mapping[str, int] = field(default_factory=dict)
     row: NDArray[np.int_] | None = None
+    unused: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.run)

@@ -84,7 +84,8 @@ class CSV(Source):
         names = list(dict.fromkeys(n for p in parts for n in p))
         nan = np.full(len(table), np.nan)
         columns = {name: np.concatenate([part.get(name, nan) for part in parts]) for name in names}
-        return self._finish(table, columns)
+        used = {*self.columns.values(), *self.loss_columns.values(), *self.share_columns.values(), *columns, *TEXT}
+        return replace(self._finish(table, columns), unused=tuple(n for n in table.names if n not in used))
 
     def _losses(self, table: Table) -> list[tuple[NDArray[np.str_], str]]:
         """(domain of each row, column of the file that holds its loss)."""
