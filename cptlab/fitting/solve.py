@@ -9,7 +9,7 @@ from cptlab.fitting.polish import polish
 from cptlab.fitting.starts import find_starts
 from cptlab.laws.base import Array
 
-POINTS, KEPT, CHOSEN = 2048, 64, 8  # quasi-random shapes, reweighted ones, polished ones
+POINTS, KEPT, CHOSEN = 2048, 64, 8  # most quasi-random shapes, reweighted ones, polished ones
 SAME = 1e-6  # relative difference of objectives below which two starts count as one basin
 
 PERFECT = 1e-18  # [1] objective per unit of weight below which differences are rounding
@@ -34,9 +34,14 @@ class Solution:
 
 def solve(
     problem: Problem, weights: Array, *, seed: int = 0,
-    points: int = POINTS, kept: int = KEPT, chosen: int = CHOSEN,
+    points: int | None = None, kept: int = KEPT, chosen: int = CHOSEN,
 ) -> Solution:  # fmt: skip
-    """Minimise the exact objective for every row of weights (m, n)."""
+    """Minimise the exact objective for every row of weights (m, n).
+
+    points: quasi-random shapes; None: as many as the free shape parameters need.
+    """
+    free = int((problem.low < problem.high)[problem.num_linear :].sum())
+    points = min(POINTS, 2 ** (7 + free)) if points is None else points
     with np.errstate(all="ignore"):
         starts = find_starts(problem, weights, seed, points, kept, chosen)
     m, tried, p = starts.shape
