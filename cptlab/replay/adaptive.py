@@ -1,0 +1,93 @@
+"""A share of replay that follows what is measured: the further the run drifts, the more it replays.
+
+    share = minimum + (maximum - minimum) x / (1 + x),   x = drift / scale >= 0
+
+`divergence`: drift = max(0, L_general - L_base) [nat/token], the rise of the general corpus's valid loss over the
+loss before the first update. On text that the base itself would write this is KL(base || model) exactly, since
+E_base[-log p_model] - E_base[-log p_base] is its definition; on real text it is the excess over the base.
+
+`gradient_norm`: drift = g / g_0, the mean global norm of the gradients since the last decision over that of the first
+interval. Then x / (1 + x) = g / (g + scale g_0), the balance of a gradient against its warm-up norm that SASR uses
+between fine-tuning and reinforcement learning (Chen et al. 2025, arXiv 2505.13026); replay in its place is ours.
+
+No drift gives `minimum`, more drift more replay, and never `maximum` itself. In between decisions the share is constant.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from cptlab.errors import UserError, closest
+from cptlab.replay.base import Array, Replay, check_share
+from cptlab.variants import variant
+
+SIGNALS = ("divergence", "gradient_norm")
+
+
+@dataclass(frozen=True)
+class Drift:
+    """What a decision looks at.
+
+    u: progress, in (0, 1). general_loss, base_loss: valid loss of the general corpus now and before the first update
+    [nat/token]. gradient_norm, first_gradient_norm: mean global L2 norm, before clipping, since the last decision and
+    in the first interval.
+    """
+
+    u: float
+    general_loss: float
+    base_loss: float
+    gradient_norm: float
+    first_gradient_norm: float
+
+
+@variant("replay", "adaptive")
+@dataclass(kw_only=True)
+class AdaptiveReplay(Replay):
+    """The share is decided every `interval` of the run; each decision is in the record and is replayed from there."""
+
+    learns: ClassVar[bool] = True
+
+    minimum: float = 0.02  # share without drift, in [0, 1)
+    maximum: float = 0.5  # share that a large drift tends to, in [minimum, 1)
+    signal: str = "divergence"  # divergence or gradient_norm
+    scale: float = 0.05  # drift that gives the middle of the two: [nat/token], or a ratio of norms; above 0
+    interval: float = 0.05  # share of the run between two decisions, in (0, 1]
+
+    def __post_init__(self) -> None:
+        check_share("replay.minimum", self.minimum)
+        check_share("replay.maximum", self.maximum)
+        if self.maximum < self.minimum:
+            raise UserError(f"replay.maximum is {self.maximum}, below replay.minimum = {self.minimum}; exchange them")
+        if self.signal not in SIGNALS:
+            raise UserError(f"replay.signal is {self.signal}.{closest(self.signal, SIGNALS)}")
+        if not self.scale > 0:
+            raise UserError(f"replay.scale is {self.scale}; it must be above 0")
+        if not 0 < self.interval <= 1:
+            raise UserError(f"replay.interval is {self.interval}; it must lie in (0, 1]")
+
+    def share(self, u: Array) -> Array:
+        """The share before the first decision, everywhere: that of no divergence, or of the first gradients."""
+        return np.full_like(u, self.of(0.0 if self.signal == "divergence" else 1.0), dtype=np.float64)
+
+    def decide(self, drift: Drift) -> float:
+        """The share until the next decision, in [minimum, maximum)."""
+        if self.signal == "divergence":
+            return self.of(max(0.0, drift.general_loss - drift.base_loss))
+        return self.of(drift.gradient_norm / drift.first_gradient_norm if drift.first_gradient_norm else 0.0)
+
+    def of(self, drift: float) -> float:
+        """The formula of this module."""
+        x = drift / self.scale
+        return self.minimum + (self.maximum - self.minimum) * x / (1 + x)
+
+
+def as_line(step: int, drift: Drift, share: float) -> dict:
+    """A decision as it stands in runs/<run_id>/replay.jsonl: step is the first batch that it rules."""
+    return {"step": step, **asdict(drift), "replay_share": share}
+
+
+def shares_of(lines: list[Mapping]) -> dict[int, float]:
+    """{step: share} of written decisions; the last line of a step counts."""
+    return {int(line["step"]): float(line["replay_share"]) for line in lines}
