@@ -10,11 +10,11 @@ E_base[-log p_model] - E_base[-log p_base] is its definition; on real text it is
 interval. Then x / (1 + x) = g / (g + scale g_0), the balance of a gradient against its warm-up norm that SASR uses
 between fine-tuning and reinforcement learning (Chen et al. 2025, arXiv 2505.13026); replay in its place is ours.
 
-No drift gives `minimum`, more drift more replay, and never `maximum` itself. In between decisions the share is constant.
+No drift gives `minimum`, more drift more replay, and never `maximum` itself. Between decisions the share is constant.
 """
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
@@ -28,18 +28,13 @@ SIGNALS = ("divergence", "gradient_norm")
 
 @dataclass(frozen=True)
 class Drift:
-    """What a decision looks at.
+    """What was measured at one decision. No state beside: the list of them, oldest first, is the state."""
 
-    u: progress, in (0, 1). general_loss, base_loss: valid loss of the general corpus now and before the first update
-    [nat/token]. gradient_norm, first_gradient_norm: mean global L2 norm, before clipping, since the last decision and
-    in the first interval.
-    """
-
-    u: float
-    general_loss: float
-    base_loss: float
-    gradient_norm: float
-    first_gradient_norm: float
+    step: int  # optimizer steps done
+    u: float  # progress, in (0, 1)
+    general_loss: float  # valid loss of the general corpus [nat/token]
+    base_loss: float  # the same before the first update
+    gradient_norm: float  # mean global L2 norm of the steps since the last decision, before clipping
 
 
 @variant("replay", "adaptive")
@@ -71,23 +66,20 @@ class AdaptiveReplay(Replay):
         """The share before the first decision, everywhere: that of no divergence, or of the first gradients."""
         return np.full_like(u, self.of(0.0 if self.signal == "divergence" else 1.0), dtype=np.float64)
 
-    def decide(self, drift: Drift) -> float:
-        """The share until the next decision, in [minimum, maximum)."""
+    def decide(self, history: Sequence[Drift]) -> float:
+        """The share until the next decision, in [minimum, maximum), from all evidence so far, at least one."""
+        first, last = history[0], history[-1]
         if self.signal == "divergence":
-            return self.of(max(0.0, drift.general_loss - drift.base_loss))
-        return self.of(drift.gradient_norm / drift.first_gradient_norm if drift.first_gradient_norm else 0.0)
+            return self.of(max(0.0, last.general_loss - last.base_loss))
+        return self.of(last.gradient_norm / first.gradient_norm if first.gradient_norm else 0.0)
+
+    def decision_steps(self, steps: int) -> list[int]:
+        """After which optimizer steps a decision is made: every `interval` of the run, not after the last one."""
+        number = int(np.ceil(1 / self.interval - 1e-9))
+        marks = {round(k * self.interval * steps) for k in range(1, number)}
+        return sorted(mark for mark in marks if 0 < mark < steps)
 
     def of(self, drift: float) -> float:
         """The formula of this module."""
         x = drift / self.scale
         return self.minimum + (self.maximum - self.minimum) * x / (1 + x)
-
-
-def as_line(step: int, drift: Drift, share: float) -> dict:
-    """A decision as it stands in runs/<run_id>/replay.jsonl: step is the first batch that it rules."""
-    return {"step": step, **asdict(drift), "replay_share": share}
-
-
-def shares_of(lines: list[Mapping]) -> dict[int, float]:
-    """{step: share} of written decisions; the last line of a step counts."""
-    return {int(line["step"]): float(line["replay_share"]) for line in lines}
