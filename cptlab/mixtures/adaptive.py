@@ -54,8 +54,12 @@ class AdaptiveMixture(Mixture):
         return row_of(self.shares, corpora) if self.shares else np.full(len(corpora), 1 / len(corpora))
 
     def weights(self, u: Array, corpora: Sequence[str], general: str) -> Array:
-        """The shares until the first decision; the rest of the run is planned as it is decided."""
+        """The shares until the first decision, at any u."""
         return np.tile(self.start(corpora), (len(u), 1))
+
+    def planned_at_start(self, steps: int) -> int:
+        """Until the first decision."""
+        return (self.decision_steps(steps) or [steps])[0]
 
     def decision_steps(self, steps: int) -> list[int]:
         """After which optimizer steps a decision is made: every `interval` of the run, not after the last one."""

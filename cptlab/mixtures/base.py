@@ -69,6 +69,10 @@ class Mixture(ABC):
         """Corpora of which the run reads only some rows, or in a certain order; all others are read whole."""
         return {}
 
+    def planned_at_start(self, steps: int) -> int:
+        """How many of the run's steps `weights` plans before the first; the rest is planned as it is decided."""
+        return steps
+
     def fact(self, name: str) -> CorpusFacts:
         """What is known of one corpus. UserError for a name that data does not have."""
         if name not in self.facts:
