@@ -25,9 +25,17 @@ class Batch:
 
 def pack(rows: NDArray, eos_id: int, corpus: NDArray[np.int64], replayed: NDArray[np.bool_]) -> Batch:
     """Cut rows (B, T + 1) of a token file into inputs and labels; every document ends in EOS."""
-    inputs, labels = rows[:, :-1].astype(np.int64), rows[:, 1:].astype(np.int64)
+    return finish(rows[:, :-1].astype(np.int64), rows[:, 1:].astype(np.int64), eos_id, corpus, replayed)
+
+
+def finish(
+    inputs: NDArray[np.int64], labels: NDArray[np.int64], eos_id: int,
+    corpus: NDArray[np.int64], replayed: NDArray[np.bool_],
+) -> Batch:  # fmt: skip
+    """The batch of inputs and next tokens (B, T); `labels` is changed in place."""
     ends = inputs == eos_id
-    return Batch(inputs, np.where(ends, IGNORE, labels), positions(ends), corpus, replayed)
+    labels[ends] = IGNORE
+    return Batch(inputs, labels, positions(ends), corpus, replayed)
 
 
 def positions(ends: NDArray[np.bool_]) -> NDArray[np.int64]:
