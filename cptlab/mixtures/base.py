@@ -25,7 +25,6 @@ class CorpusFacts:
     num_tokens: int  # EOS included
     rows: int  # rows of data.sequence_length tokens
     tokens: NDArray | None = None  # (num_tokens,) the memory-mapped ids; read only by what measures similarity
-    scores: NDArray | None = None  # (rows,) one score a row, higher = better, where the corpus has them
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,6 +66,10 @@ class Mixture(ABC):
 
     def row_sets(self, corpora: Sequence[str], general: str) -> Mapping[str, RowSet]:
         """Corpora of which the run reads only some rows, or in a certain order; all others are read whole."""
+        return {}
+
+    def identity(self) -> dict:
+        """Fields that enter the run_id by another value than they have: a file by its content."""
         return {}
 
     def planned_at_start(self, steps: int) -> int:

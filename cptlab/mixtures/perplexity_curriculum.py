@@ -7,8 +7,8 @@ import numpy as np
 
 from cptlab.errors import UserError
 from cptlab.mixtures.base import Array, Mixture, RowSet
+from cptlab.mixtures.scores import best_first, content_of, wanted
 from cptlab.mixtures.shares import check_names, check_share, check_shares, given_row
-from cptlab.mixtures.subset_epochs import best_first
 from cptlab.variants import variant
 
 
@@ -27,6 +27,7 @@ class PerplexityCurriculum(Mixture):
     shares: dict[str, float] = field(default_factory=dict)  # corpus -> share, sums to 1; replaces domain_share
     buckets: int = 10  # of about equal size, shuffled inside, 1 or more
     hard_first: bool = False  # from the hardest to the easiest
+    scores: dict[str, str] = field(default_factory=dict)  # corpus -> .npy file of one score a row
     curriculum_of: list[str] = field(default_factory=list)  # corpora; [] = all but the general one
 
     def __post_init__(self) -> None:
@@ -41,14 +42,17 @@ class PerplexityCurriculum(Mixture):
 
     def row_sets(self, corpora: Sequence[str], general: str) -> Mapping[str, RowSet]:
         """Every corpus of the curriculum that has a share, its rows in order."""
-        check_names(self.curriculum_of, corpora, "mixture.curriculum_of")
+        check_names([*self.curriculum_of, *self.scores], corpora, "mixture.curriculum_of or mixture.scores")
         row = given_row(self.shares, self.domain_share, self.domain, corpora, general)
-        wanted = self.curriculum_of or [name for name in corpora if name != general]
-        shares = dict(zip(corpora, row, strict=True))
-        return {name: self._ordered(name, shares[name]) for name in wanted if shares[name] > 0}
+        chosen = wanted(self.curriculum_of, corpora, general, row)
+        return {name: self._ordered(name, share) for name, share in chosen.items()}
+
+    def identity(self) -> dict:
+        """Scores by their content."""
+        return {"scores": content_of(self.scores)}
 
     def _ordered(self, name: str, share: float) -> RowSet:
-        order = best_first(self.fact(name).scores, name)
+        order = best_first(self.scores, name, self.fact(name).rows)
         drawn = max(1, round(share * self.rows_total))
         if drawn < len(order):
             order = order[((np.arange(drawn) + 0.5) * len(order) / drawn).astype(np.int64)]

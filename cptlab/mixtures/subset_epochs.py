@@ -12,6 +12,7 @@ import numpy as np
 
 from cptlab.errors import UserError, closest
 from cptlab.mixtures.base import Array, Mixture, RowSet
+from cptlab.mixtures.scores import best_first, content_of, wanted
 from cptlab.mixtures.shares import check_names, check_share, check_shares, given_row
 from cptlab.variants import variant
 
@@ -29,6 +30,7 @@ class SubsetEpochs(Mixture):
     epochs: float = 5.0  # passes over each subset in the whole run, 1 or more
     subset_rows: int = 0  # rows of each subset whatever the length of the run; 0 = from epochs
     subset_of: list[str] = field(default_factory=list)  # corpora; [] = all but the general one
+    scores: dict[str, str] = field(default_factory=dict)  # corpus -> .npy file of one score a row, for choose=best
     choose: str = "random"  # random: one fixed draw, a smaller one part of a larger; best: the rows of highest score
 
     def __post_init__(self) -> None:
@@ -47,11 +49,15 @@ class SubsetEpochs(Mixture):
 
     def row_sets(self, corpora: Sequence[str], general: str) -> Mapping[str, RowSet]:
         """The subset of each corpus that has a share; an epoch of it is drawn in a new order every time."""
-        check_names(self.subset_of, corpora, "mixture.subset_of")
+        check_names([*self.subset_of, *self.scores], corpora, "mixture.subset_of or mixture.scores")
         row = given_row(self.shares, self.domain_share, self.domain, corpora, general)
-        wanted = self.subset_of or [name for name in corpora if name != general]
-        shares = dict(zip(corpora, row, strict=True))
-        return {name: self._subset(name, shares[name]) for name in wanted if shares[name] > 0}
+        return {
+            name: self._subset(name, share) for name, share in wanted(self.subset_of, corpora, general, row).items()
+        }
+
+    def identity(self) -> dict:
+        """Scores by their content."""
+        return {"scores": content_of(self.scores)}
 
     def _subset(self, name: str, share: float) -> RowSet:
         fact, drawn = self.fact(name), share * self.rows_total
@@ -63,11 +69,4 @@ class SubsetEpochs(Mixture):
             )
         if self.choose == "random":
             return RowSet(count)
-        return RowSet(count, np.sort(best_first(fact.scores, name)[:count]))
-
-
-def best_first(scores: Array | None, name: str) -> np.ndarray:
-    """Row numbers by falling score, ties by number: (rows,). UserError where the corpus has no scores."""
-    if scores is None:
-        raise UserError(f"corpus {name} has no scores of its rows, by which this mixture chooses; score it first")
-    return np.argsort(-np.asarray(scores, dtype=np.float64), kind="stable").astype(np.int64)
+        return RowSet(count, np.sort(best_first(self.scores, name, fact.rows)[:count]))

@@ -118,7 +118,9 @@ class Steering(L.Callback):
         measured = [measure(module, batch, self.recorder.token_bytes, rows) for batch in batches]
         losses = np.array([each.loss_sum / each.num_tokens for each in measured])
         if not np.isfinite(losses).all():
-            raise NotFiniteError(f"a valid loss is no number at step {step}: {dict(zip(self.names, losses, strict=True))}")
+            raise NotFiniteError(
+                f"a valid loss is no number at step {step}: {dict(zip(self.names, losses, strict=True))}"
+            )
         return losses
 
 
