@@ -71,6 +71,7 @@ class TrainConfig:
         if self.seed < 0:
             raise UserError(f"seed is {self.seed}; it must be 0 or more")
         self.lr_schedule.check(self.tokens_total)
+        self.replay.check(self.data.general)
 
     @property
     def tokens_per_step(self) -> int:

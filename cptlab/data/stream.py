@@ -63,7 +63,8 @@ class TokenStream:
     ) -> "TokenStream":  # fmt: skip
         """Apportion every batch among mixture and replay; the clock u is that after the batch's tokens."""
         stream = cls(corpora, mixture, replay, general=general, steps=steps, **rest)
-        u = (np.arange(mixture.planned_at_start(steps)) + 1.0) / steps
+        planned = min(mixture.planned_at_start(steps), replay.planned_at_start(steps))
+        u = (np.arange(planned) + 1.0) / steps
         stream.extend(mixture.weights(u, list(corpora), general), replay.share(u))
         return stream
 

@@ -32,8 +32,8 @@ class Drift:
 
     step: int  # optimizer steps done
     u: float  # progress, in (0, 1)
-    general_loss: float  # valid loss of the general corpus [nat/token]
-    base_loss: float  # the same before the first update
+    general_loss: float | None  # valid loss of the general corpus [nat/token]; None = the study has none
+    base_loss: float | None  # the same before the first update
     gradient_norm: float  # mean global L2 norm of the steps since the last decision, before clipping
 
 
@@ -70,8 +70,22 @@ class AdaptiveReplay(Replay):
         """The share until the next decision, in [minimum, maximum), from all evidence so far, at least one."""
         first, last = history[0], history[-1]
         if self.signal == "divergence":
+            if last.general_loss is None or last.base_loss is None:
+                raise ValueError("divergence cannot be measured without losses of a general corpus")
             return self.of(max(0.0, last.general_loss - last.base_loss))
         return self.of(last.gradient_norm / first.gradient_norm if first.gradient_norm else 0.0)
+
+    def check(self, general: str) -> None:
+        """Divergence is measured on the general corpus."""
+        if self.signal == "divergence" and not general:
+            raise UserError(
+                "replay.signal=divergence measures the general corpus; name it with data.general, or use"
+                " replay=adaptive_gradnorm"
+            )
+
+    def planned_at_start(self, steps: int) -> int:
+        """Until the first decision."""
+        return (self.decision_steps(steps) or [steps])[0]
 
     def decision_steps(self, steps: int) -> list[int]:
         """After which optimizer steps a decision is made: every `interval` of the run, not after the last one."""
