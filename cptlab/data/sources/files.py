@@ -14,7 +14,7 @@ from cptlab.data.sources.base import (
     held_out_split,
     split_of,
 )
-from cptlab.data.sources.reading import file_hash, find_files, read_texts
+from cptlab.data.sources.reading import Position, file_hash, find_files, read_texts
 from cptlab.errors import UserError, closest
 from cptlab.variants import variant
 
@@ -32,9 +32,14 @@ class Files(DataSource):
     corpora: dict[str, str] = field(default_factory=dict)  # name -> file, folder or glob
     valid: dict[str, str] = field(default_factory=dict)  # name -> the same, held out; may lack names
     text_key: str = "text"  # field or column that holds the text
+    separator: str = ""  # ends a document of plain text, e.g. "\n\n"; "" = a file is one document
+    errors: str = "strict"  # bytes that are not UTF-8: strict (refused) or replace (by U+FFFD)
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.errors not in ("strict", "replace"):
+            raise UserError(f"data.errors is {self.errors}.{closest(self.errors, ('strict', 'replace'))}")
+        self._position = Position()
         if self.corpora:
             check_names(list(self.corpora), self.general)
         for name in self.valid:
@@ -50,17 +55,19 @@ class Files(DataSource):
         def collect() -> None:
             if collected or not self.valid:
                 return
-            given.update(content_id(text) for name in self.valid for text in self._texts("valid", name))
+            given.update(content_id(text) for name in self.valid for text in self._texts("valid", name) if text)
             for name in self.corpora.keys() - self.valid.keys():
                 for text in self._texts("corpora", name):
                     document = Document(content_id(text), text)
-                    if split_of(document) != "train":
+                    if text and split_of(document) != "train":
                         drawn.add(document.id)
             collected.append(True)
 
         def corpus(name: str) -> Callable[[], Iterator[Document]]:
             def read() -> Iterator[Document]:
                 collect()
+                kinds = ("valid", "corpora") if name in self.valid else ("corpora",)
+                self._position = Position(sum(p.stat().st_size for kind in kinds for p in self._files(kind, name)))
                 if name in self.valid:
                     for text in self._texts("valid", name):
                         key = content_id(text)
@@ -79,6 +86,8 @@ class Files(DataSource):
         """Corpus names, the bytes of their files, and how the text is found in them."""
         check_names(list(self.corpora), self.general)
         parts = ["files 1", self.text_key]
+        if self.separator or self.errors != "strict":
+            parts.append(f"{self.errors} {self.separator!r}")
         for kind, paths in (("corpora", self.corpora), ("valid", self.valid)):
             for name in paths:
                 for path in self._files(kind, name):
@@ -91,4 +100,10 @@ class Files(DataSource):
 
     def _texts(self, kind: str, name: str) -> Iterator[str]:
         for path in self._files(kind, name):
-            yield from read_texts(name, path, self.text_key)
+            yield from read_texts(
+                name, path, self.text_key, separator=self.separator, errors=self.errors, position=self._position
+            )
+
+    def share_read(self) -> float | None:
+        """By the bytes of the files."""
+        return self._position.share()

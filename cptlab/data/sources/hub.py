@@ -42,8 +42,7 @@ class Hub(DataSource):
                     if self.max_documents is not None and number >= self.max_documents:
                         break
                     text = checked(row, self.text_key, f"corpus {name}: row {number + 1} of {self.corpora[name]}")
-                    if text.strip():
-                        yield Document(content_id(text), text)
+                    yield Document(content_id(text), text)
 
             return read
 

@@ -13,6 +13,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+from cptlab.data.sources.plain_text import Position, read_parts, read_plain
 from cptlab.errors import UserError, closest
 
 JSON_LINES = (".jsonl", ".jsonl.gz", ".jsonl.zst")
@@ -20,23 +21,23 @@ PLAIN_TEXT = (".txt", ".md")
 KNOWN = (*JSON_LINES, ".parquet", *PLAIN_TEXT)
 
 
-def find_files(key: str, pattern: str) -> list[Path]:
+def find_files(key: str, pattern: str, known: tuple[str, ...] = KNOWN) -> list[Path]:
     """The files of a path, a folder (all in it that can be read, sorted) or a glob; never none."""
     path = Path(pattern).expanduser()
     if path.is_file():
-        if not path.name.endswith(KNOWN):
-            raise UserError(f"{key}: the format of {path} is not known; use one of {', '.join(KNOWN)}.")
+        if not path.name.endswith(known):
+            raise UserError(f"{key}: the format of {path} is not known; use one of {', '.join(known)}.")
         return [path]
     if path.is_dir():
-        found = sorted(p for p in path.rglob("*") if p.is_file() and p.name.endswith(KNOWN))
+        found = sorted(p for p in path.rglob("*") if p.is_file() and p.name.endswith(known))
         if not found:
-            raise UserError(f"{key}: the folder {path} has no file of {', '.join(KNOWN)}.")
+            raise UserError(f"{key}: the folder {path} has no file of {', '.join(known)}.")
         return found
     if any(c in pattern for c in "*?["):
         matches = (Path(p) for p in glob.glob(str(path), recursive=True))
-        found = sorted(p for p in matches if p.is_file() and p.name.endswith(KNOWN))
+        found = sorted(p for p in matches if p.is_file() and p.name.endswith(known))
         if not found:
-            raise UserError(f"{key}: no file of {', '.join(KNOWN)} matches {pattern}.")
+            raise UserError(f"{key}: no file of {', '.join(known)} matches {pattern}.")
         return found
     raise UserError(f"{key}: there is no {path}.{nearby(path)}")
 
@@ -53,52 +54,64 @@ def nearby(path: Path) -> str:
     return f" Did you mean {near[0]}?" if near else ""
 
 
-def read_texts(corpus: str, path: Path, text_key: str) -> Iterator[str]:
-    """The texts of one file, empty ones left out."""
+def read_texts(
+    corpus: str,
+    path: Path,
+    text_key: str,
+    *,
+    separator: str = "",
+    errors: str = "strict",
+    position: Position | None = None,
+) -> Iterator[str]:
+    """The texts of one file, "" for one without a letter.
+
+    separator: ends a document of plain text; "" = the file is one. errors: strict or replace, for bytes that
+    are not UTF-8.
+    """
     name = path.name
     empty = True
+    position = position or Position()
     if name.endswith(PLAIN_TEXT):
-        texts = read_plain(corpus, path)
+        texts = (
+            read_plain(corpus, path, errors) if not separator else read_parts(corpus, path, separator, errors, position)
+        )
     elif name.endswith(".parquet"):
         texts = read_parquet(corpus, path, text_key)
     else:
-        texts = read_json_lines(corpus, path, text_key)
+        texts = read_json_lines(corpus, path, text_key, errors, position)
     for text in texts:
         if text.strip():
             empty = False
             yield text
+        else:
+            yield ""
+    position.done += path.stat().st_size
+    position.current = None
     if empty:
         raise UserError(f"corpus {corpus}: {path} is empty; remove it or give it text.")
 
 
-def read_plain(corpus: str, path: Path) -> Iterator[str]:
-    """One document a file."""
-    data = path.read_bytes()
-    try:
-        yield data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise UserError(
-            f"corpus {corpus}: {path} is not UTF-8 at byte {error.start} (line {line}); convert it."
-        ) from error
-
-
-def read_json_lines(corpus: str, path: Path, text_key: str) -> Iterator[str]:
+def read_json_lines(corpus: str, path: Path, text_key: str, errors: str, position: Position) -> Iterator[str]:
     """One document a line: an object with the field `text_key`."""
-    number = 0
+    number = place = 0
 
     def where() -> str:
         return f"corpus {corpus}: line {number} of {path}"
 
     try:
-        with open_bytes(path) as lines:
+        with open_bytes(path, position) as lines:
             for number, line in enumerate(lines, 1):  # noqa: B007 (`where` reads it)
+                place += len(line)
                 if not line.strip():
                     continue
                 try:
-                    entry = json.loads(line.decode("utf-8").removeprefix("\ufeff"))
+                    entry = json.loads(line.decode("utf-8", errors).removeprefix("\ufeff"))
                 except UnicodeDecodeError as error:
-                    raise UserError(f"{where()} is not UTF-8 (byte {error.start} of the line); convert it.") from error
+                    raise UserError(
+                        f"{where()} is not UTF-8 (byte {error.start} of the line), byte"
+                        f" {place - len(line) + error.start} of the text; convert it, or give data.errors=replace to"
+                        " read U+FFFD there."
+                    ) from error
                 except (ValueError, RecursionError) as error:
                     raise UserError(f"{where()} is no JSON ({error}); mend the line.") from error
                 if not isinstance(entry, dict):
@@ -151,10 +164,12 @@ def checked(entry: dict, text_key: str, where: str) -> str:
 
 
 @contextlib.contextmanager
-def open_bytes(path: Path) -> Iterator[io.BufferedIOBase]:
+def open_bytes(path: Path, position: Position | None = None) -> Iterator[io.BufferedIOBase]:
     """The bytes of a file, decompressed by its ending."""
     with contextlib.ExitStack() as stack:
         file = stack.enter_context(open(path, "rb"))
+        if position is not None:
+            position.current = file
         if path.name.endswith(".gz"):
             yield stack.enter_context(gzip.GzipFile(fileobj=file))
         elif path.name.endswith(".zst"):
