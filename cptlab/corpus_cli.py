@@ -11,6 +11,7 @@ from cptlab.errors import UserError
 if TYPE_CHECKING:
     from cptlab.data.corpus import Place
     from cptlab.data.sources.base import DataSource
+    from cptlab.selection.base import Selection
 
 EXECUTORS = ("processes", "local", "slurm", "ray")
 
@@ -42,7 +43,7 @@ def run(options: argparse.Namespace, overrides: list[str]) -> int:
         return build(options, overrides)
     if options.folder and overrides:
         raise UserError(f"give either the folder {options.folder} or overrides, not both")
-    folder = Path(options.folder) if options.folder else built(*configured(overrides))
+    folder = Path(options.folder) if options.folder else built(*configured(overrides)[:2])
     if options.action == "inspect":
         from cptlab.data.building.inspect import samples, table
         from cptlab.data.building.manifest import open_corpora
@@ -62,18 +63,18 @@ def run(options: argparse.Namespace, overrides: list[str]) -> int:
     return 0
 
 
-def configured(overrides: list[str]) -> tuple[DataSource, Place, str | None]:
-    """The source, where its corpora lie, and the base's tokenizer, as train.py has them."""
+def configured(overrides: list[str]) -> tuple[DataSource, Place, str | None, Selection]:
+    """The source, where its corpora lie, the base's tokenizer and the selection, as train.py has them."""
     from cptlab.data.corpus import find
     from cptlab.sweeps.preflight import compose_point
 
     config = compose_point(overrides)
     weights = config.model.folder()
     base = str(weights) if weights else None
-    return config.data, find(config.data, base), base
+    return config.data, find(config.data, base, config.selection), base, config.selection
 
 
-def built(source: DataSource, place: Place, _: str | None) -> Path:
+def built(source: DataSource, place: Place) -> Path:
     """The finished folder. UserError if there is none."""
     if place.folder is None or not (place.folder / "manifest.json").is_file():
         raise UserError(f"these corpora are not built in {source.cache_dir} yet; run cptlab corpus build with them.")
@@ -88,7 +89,7 @@ def build(options: argparse.Namespace, overrides: list[str]) -> int:
 
     if options.workers < 0:
         raise UserError(f"--workers is {options.workers}; it must be 1 or more, or 0 for one a CPU core")
-    source, _, base = configured(overrides)
+    source, _, base, selection = configured(overrides)
     workers = options.workers or default_workers()
     cluster = None
     if options.executor != "processes":
@@ -96,7 +97,7 @@ def build(options: argparse.Namespace, overrides: list[str]) -> int:
 
         cluster = Cluster(options.executor, workers, options.partition, options.time, options.mem_per_cpu)
     try:
-        print(table(prepare(source, base, workers=workers, cluster=cluster)))
+        print(table(prepare(source, base, selection, workers=workers, cluster=cluster)))
     except SubmittedError as line:
         print(line)
     return 0

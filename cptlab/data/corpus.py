@@ -22,6 +22,7 @@ from cptlab.errors import UserError
 
 if TYPE_CHECKING:
     from cptlab.data.building.executors import Cluster
+    from cptlab.selection.base import Selection
 
 __all__ = ["Corpora", "Corpus", "find", "prepare"]
 
@@ -44,6 +45,7 @@ class Place:
 def prepare(
     source: DataSource,
     tokenizer_path: str | None = None,
+    selection: "Selection | None" = None,
     *,
     verify: bool = False,
     workers: int = 1,
@@ -52,34 +54,43 @@ def prepare(
     """Build the corpora of `source`, or reopen them.
 
     tokenizer_path: the base's tokenizer, used where data.tokenizer is "auto".
+    selection: which training documents are kept; None = all.
     verify: also read every token file again and compare its hash.
     workers: processes of a build; one uses the tokenizer's own threads.
     cluster: where datatrove runs the tasks of a build; None = on this machine, without it.
     """
-    place = find(source, tokenizer_path)
+    place = find(source, tokenizer_path, selection)
     folder = place.folder
     if not folder or not is_whole(folder):
-        place, folder = build_at(source, place, workers, cluster)
+        place, folder = build_at(source, place, workers, cluster, selection)
     corpora = open_corpora(folder, source.general, tokenizer_hash=place.tokenizer_hash, verify=verify)
     check_lengths(corpora, source.sequence_length)
     return corpora
 
 
-def find(source: DataSource, tokenizer_path: str | None = None) -> Place:
-    """Where the corpora of a source are, or would be."""
+def find(source: DataSource, tokenizer_path: str | None = None, selection: "Selection | None" = None) -> Place:
+    """Where the corpora of a source are, or would be. A tokenizer is trained on all text, so selections share it."""
     cache = Path(source.cache_dir)
-    fingerprint = cleaned_fingerprint(source)
+    whole = cleaned_fingerprint(source)
+    selected = selection.fingerprint() if selection else ""
+    fingerprint = hashlib.sha256(f"{whole} {selected}".encode()).hexdigest() if selected else whole
     chosen = tokenizer_path if source.tokenizer == "auto" else source.tokenizer
     if chosen and not Path(chosen).exists():  # a hub name: what was loaded once is kept
         kept = cache / "tokenizers" / short("hub", chosen)
         chosen = str(kept) if (kept / "tokenizer.json").is_file() else chosen
-    trained = cache / "tokenizers" / short(fingerprint, source.general, source.vocab_size, BPE_RULES)
+    trained = cache / "tokenizers" / short(whole, source.general, source.vocab_size, BPE_RULES)
     digest = digest_at(chosen or str(trained))
     folder = cache / short(fingerprint, digest) if digest else None
     return Place(fingerprint, chosen or None, trained, digest, folder)
 
 
-def build_at(source: DataSource, place: Place, workers: int, cluster: "Cluster | None" = None) -> tuple[Place, Path]:
+def build_at(
+    source: DataSource,
+    place: Place,
+    workers: int,
+    cluster: "Cluster | None" = None,
+    selection: "Selection | None" = None,
+) -> tuple[Place, Path]:
     """Tokenise; returns the place with what the tokenizer added to it.
 
     UserError where the tasks were handed to SLURM: the corpora are whole when its last job has ended.
@@ -90,7 +101,7 @@ def build_at(source: DataSource, place: Place, workers: int, cluster: "Cluster |
     origin = place.tokenizer or str(place.trained)
     tokenizer = load_tokenizer(origin)
     folder = cache / short(place.fingerprint, tokenizer.hash)
-    build(source, folder, place.fingerprint, tokenizer, origin, workers, cluster)
+    build(source, folder, place.fingerprint, tokenizer, origin, workers, cluster, selection)
     if not is_whole(folder):
         raise SubmittedError(f"handed to SLURM; {folder} is whole when the last job has ended.")
     if place.tokenizer and not Path(place.tokenizer).exists():

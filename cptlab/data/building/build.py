@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cptlab.data.building.choose import choose, not_selected
 from cptlab.data.building.clean import find_overlap
 from cptlab.data.building.lock import locked, say
 from cptlab.data.building.manifest import is_whole, write_manifest
@@ -30,6 +31,7 @@ from cptlab.errors import UserError
 
 if TYPE_CHECKING:
     from cptlab.data.building.executors import Cluster
+    from cptlab.selection.base import Selection
 
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
@@ -42,6 +44,7 @@ def build(
     origin: str,
     workers: int,
     cluster: "Cluster | None" = None,
+    selection: "Selection | None" = None,
 ) -> None:
     """Make `folder` whole. origin: where the tokenizer came from. Another process may have made it while we waited.
 
@@ -59,11 +62,11 @@ def build(
         with building_folder(folder) as building:
             save_tokenizer(origin, tokenizer, building / "tokenizer")
             if cluster is not None and source.tokens(tokenizer) is None:
-                corpora = by_tasks(source, building, folder, fingerprint, cluster)
+                corpora = by_tasks(source, building, folder, fingerprint, tokenizer, cluster, selection)
                 if cluster.kind == "slurm":
                     return
             else:
-                corpora = tokenised(source, building, folder, fingerprint, tokenizer, workers)
+                corpora = tokenised(source, building, folder, fingerprint, tokenizer, workers, selection)
             publish(building, folder)
         sizes = ", ".join(f"{name} {splits['train'].num_tokens / 1e6:.2f}M" for name, splits in corpora.items())
         say(f"built corpora in {time.monotonic() - started:.0f} s; training tokens: {sizes}")
@@ -91,18 +94,27 @@ def building_folder(folder: Path) -> Iterator[Path]:
 
 
 def tokenised(
-    source: DataSource, building: Path, folder: Path, fingerprint: str, tokenizer: Tokenizer, workers: int
+    source: DataSource,
+    building: Path,
+    folder: Path,
+    fingerprint: str,
+    tokenizer: Tokenizer,
+    workers: int,
+    selection: "Selection | None",
 ) -> dict[str, dict[str, Corpus]]:
     """Every token file and the manifest, in `building`."""
     left_out: dict[str, Counter] = {}
+    report: dict = {}
     readers = source.tokens(tokenizer)
+    if readers is not None and selection is not None and selection.fingerprint():
+        raise UserError("selection chooses documents of text, but data holds tokens; use selection=none with it")
     if readers is not None:
         say(f"reading token files {', '.join(readers)} (once) into {folder} ...")
         parts = {name: reader(building) for name, reader in readers.items()}
         corpora = {name: part[0] for name, part in parts.items()}
         unique = {name: part[1] for name, part in parts.items()}
     else:
-        documents = source.documents()
+        documents, report = choose(source, selection, tokenizer)
         say(f"building corpora {', '.join(documents)} (once) in {folder} ...")
         overlap = find_overlap(source, documents, building)
         corpora, unique = {}, {}
@@ -110,24 +122,30 @@ def tokenised(
             for name, read in documents.items():
                 shards = building / "shards" / name
                 shards.mkdir(parents=True, exist_ok=True)
-                left_out[name] = Counter()
+                left_out[name] = Counter(not_selected(report).get(name, {}))
                 progress = BuildProgress(name, source.share_read)
                 count = tokenisers.run(shards_of(read(), shards, tokenizer, overlap, left_out[name]), progress)
                 progress.close()
                 corpora[name], unique[name] = merge_shards(name, building, [(shards, count)], tokenizer, left_out[name])
-    finish(building, fingerprint, tokenizer, corpora, unique, left_out)
+    finish(building, fingerprint, tokenizer, corpora, unique, left_out, report)
     return corpora
 
 
 def by_tasks(
-    source: DataSource, building: Path, folder: Path, fingerprint: str, cluster: "Cluster"
+    source: DataSource,
+    building: Path,
+    folder: Path,
+    fingerprint: str,
+    tokenizer: Tokenizer,
+    cluster: "Cluster",
+    selection: "Selection | None",
 ) -> dict[str, dict[str, Corpus]]:
     """The same by datatrove's executors; nothing yet where SLURM will do it."""
     from cptlab.data.building.executors import assemble, prepare_tasks, run_stages
 
     say(f"building corpora (once) in {folder} by datatrove's {cluster.kind} executor ...")
-    documents = source.documents()
-    plan = prepare_tasks(source, documents, building, {"fingerprint": fingerprint})
+    documents, report = choose(source, selection, tokenizer)
+    plan = prepare_tasks(source, documents, building, {"fingerprint": fingerprint, "selection": report})
     find_overlap(source, documents, building)
     run_stages(building, folder, plan, cluster)
     return {} if cluster.kind == "slurm" else assemble(building)
@@ -154,6 +172,7 @@ def finish(
     corpora: dict[str, dict[str, Corpus]],
     unique: dict[str, dict[str, np.ndarray]],
     left_out: dict[str, Counter],
+    selection: dict,
 ) -> None:
     """Check the splits against each other; write what is not tokens, the manifest last."""
     check_disjoint(unique)
@@ -163,7 +182,7 @@ def finish(
     }
     np.save(building / "token_bytes.npy", tokenizer.token_bytes())
     counted = {name: dict(causes) for name, causes in left_out.items()}
-    write_manifest(building, fingerprint, tokenizer, corpora, counted, duplicates)
+    write_manifest(building, fingerprint, tokenizer, corpora, counted, duplicates, selection)
 
 
 def check_disjoint(unique: dict[str, dict[str, np.ndarray]]) -> None:

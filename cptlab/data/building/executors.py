@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from cptlab.data.building.build import finish, merge_shards, publish
+from cptlab.data.building.choose import not_selected
 from cptlab.data.building.pool import StoppedError
 from cptlab.data.building.spool import spool
 from cptlab.data.building.trove import (
@@ -148,6 +149,8 @@ def assemble(building: Path) -> dict[str, dict[str, Corpus]]:
     plan = json.loads((building / "plan.json").read_text())
     tokenizer = load_tokenizer(str(building / "tokenizer"))
     left_out = {name: Counter(causes) for name, causes in plan["left_out"].items()}
+    for name, causes in not_selected(plan["selection"]).items():
+        left_out[name].update(causes)
     corpora, unique = {}, {}
     for name, (first, last) in plan["ranks"].items():
         parts = []
@@ -159,7 +162,7 @@ def assemble(building: Path) -> dict[str, dict[str, Corpus]]:
             left_out[name].update(done["left_out"])
             parts.append((shards, done["shards"]))
         corpora[name], unique[name] = merge_shards(name, building, parts, tokenizer, left_out[name])
-    finish(building, plan["fingerprint"], tokenizer, corpora, unique, left_out)
+    finish(building, plan["fingerprint"], tokenizer, corpora, unique, left_out, plan["selection"])
     return corpora
 
 

@@ -31,6 +31,7 @@ class Corpora:
     # name -> why documents were left out -> how many: empty, contaminated, or the name of a filter
     left_out: dict[str, dict[str, int]] = field(default_factory=dict)
     duplicates: dict[str, dict[str, int]] = field(default_factory=dict)  # name -> split -> repeated documents
+    selection: dict = field(default_factory=dict)  # what a selection kept and dropped, {} = nothing was selected
 
     def __getitem__(self, name: str) -> dict[str, Corpus]:
         return self.corpora[name]
@@ -53,6 +54,7 @@ def write_manifest(
     corpora: dict[str, dict[str, Corpus]],
     left_out: Mapping[str, Mapping[str, int]],
     duplicates: Mapping[str, Mapping[str, int]],
+    selection: dict,
 ) -> None:
     """manifest.json, the last file: it makes the folder whole."""
     manifest = {
@@ -70,6 +72,7 @@ def write_manifest(
         },
         "left_out": left_out,
         "duplicates": duplicates,
+        "selection": selection,
     }
     with open(folder / "manifest.json", "w") as file:
         json.dump(manifest, file, indent=1)
@@ -110,6 +113,7 @@ def open_corpora(folder: Path, general: str, *, tokenizer_hash: str = "", verify
         token_bytes=np.load(folder / "token_bytes.npy"),
         left_out=manifest.get("left_out", {}),
         duplicates=manifest.get("duplicates", {}),
+        selection=manifest.get("selection", {}),
     )
 
 

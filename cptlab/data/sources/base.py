@@ -33,6 +33,7 @@ class Document(NamedTuple):
     id: str
     text: str
     split: str = ""  # "" = by the hash of the id
+    score: float | None = None  # what `scored` found beside the text
 
 
 Documents = dict[str, Callable[[], Iterator[Document]]]
@@ -96,6 +97,13 @@ class DataSource(ABC):
     @abstractmethod
     def documents(self) -> Documents:
         """{corpus: a function that starts reading it from the beginning}."""
+
+    def scored(self, name: str, column: str) -> Callable[[], Iterator[Document]]:
+        """The reader of one corpus, its training documents with the number that stands in `column` beside the text."""
+        raise UserError(
+            f"selection.score={column}: data={self.variant_name} has no columns beside the text;"  # type: ignore[attr-defined]
+            " use data=files or data=hub"
+        )
 
     @abstractmethod
     def fingerprint(self) -> str:

@@ -14,7 +14,7 @@ from cptlab.data.sources.base import (
     held_out_split,
     split_of,
 )
-from cptlab.data.sources.reading import Position, file_hash, find_files, read_texts
+from cptlab.data.sources.reading import Position, Scored, file_hash, find_files, read_scored
 from cptlab.errors import UserError, closest
 from cptlab.variants import variant
 
@@ -48,6 +48,13 @@ class Files(DataSource):
 
     def documents(self) -> Documents:
         """One reader a corpus; held-out documents come first."""
+        return self._readers({})
+
+    def scored(self, name: str, column: str) -> Callable[[], Iterator[Document]]:
+        """The same reader, with the field or column of numbers."""
+        return self._readers({name: column})[name]
+
+    def _readers(self, columns: dict[str, str]) -> Documents:
         given: set[str] = set()  # documents of the files in `valid`
         drawn: set[str] = set()  # held out by hash, of the corpora that `valid` does not name
         collected: list[bool] = []
@@ -72,11 +79,11 @@ class Files(DataSource):
                     for text in self._texts("valid", name):
                         key = content_id(text)
                         yield Document(key, text, held_out_split(key))
-                for text in self._texts("corpora", name):
+                for text, score in self._scored("corpora", name, columns.get(name, "")):
                     key = content_id(text)
                     if key in given or (name in self.valid and key in drawn):
                         continue
-                    yield Document(key, text, "train" if name in self.valid else "")
+                    yield Document(key, text, "train" if name in self.valid else "", score)
 
             return read
 
@@ -99,10 +106,12 @@ class Files(DataSource):
         return find_files(f"data.{kind}.{name}", getattr(self, kind)[name])
 
     def _texts(self, kind: str, name: str) -> Iterator[str]:
+        return (text for text, _ in self._scored(kind, name, ""))
+
+    def _scored(self, kind: str, name: str, column: str) -> Iterator[Scored]:
+        how = {"separator": self.separator, "errors": self.errors, "score_key": column}
         for path in self._files(kind, name):
-            yield from read_texts(
-                name, path, self.text_key, separator=self.separator, errors=self.errors, position=self._position
-            )
+            yield from read_scored(name, path, self.text_key, position=self._position, **how)
 
     def share_read(self) -> float | None:
         """By the bytes of the files."""
