@@ -15,6 +15,8 @@ from cptlab.errors import UserError, closest
 
 SPLITS = ("train", "valid", "fit", "test")
 HELD_OUT = SPLITS[1:]
+PACKINGS = ("concat", "best_fit")
+ON_MAX_EPOCHS = ("error", "cap")
 HELD_OUT_SHARE = 0.02  # share of the documents in each of valid, fit and test
 
 
@@ -62,12 +64,20 @@ class DataSource(ABC):
     vocab_size: int = 1024  # [token] size of the byte-level BPE, where one is trained; at least 257
     sequence_length: int = 128  # [token] predicted tokens of one row, at least 2
     cache_dir: str = "corpora"  # folder of the tokenised corpora
+    packing: str = "concat"  # concat: rows cut wherever they end; best_fit: whole documents, padded
+    max_epochs: float | None = None  # [epoch] passes over one corpus at most, above 0; null = no limit
+    on_max_epochs: str = "error"  # error: refuse to train; cap: the surplus goes to the other corpora
 
     def __post_init__(self) -> None:
         if self.vocab_size < 257:
             raise UserError(f"data.vocab_size is {self.vocab_size}; 256 bytes and an end of text need 257.")
         if self.sequence_length < 2:
             raise UserError(f"data.sequence_length is {self.sequence_length}; it must be at least 2.")
+        for key, known in (("packing", PACKINGS), ("on_max_epochs", ON_MAX_EPOCHS)):
+            if getattr(self, key) not in known:
+                raise UserError(f"data.{key} is {getattr(self, key)}.{closest(getattr(self, key), known)}")
+        if self.max_epochs is not None and self.max_epochs <= 0:
+            raise UserError(f"data.max_epochs is {self.max_epochs}; it must be above 0, or null for no limit.")
 
     @abstractmethod
     def documents(self) -> Documents:
