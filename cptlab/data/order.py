@@ -30,7 +30,7 @@ def permute(index: NDArray[np.int64], size: int, key: int | UInt) -> NDArray[np.
     """Bijection of [0, size): a balanced Feistel network with cycle walking (Black & Rogaway 2002).
 
     index: any shape, in [0, size). key: one key, or one an index (same shape). Returns int64 of the same shape.
-    O(1) memory in `size`, random access.
+    O(1) memory in `size`, random access. Single places are uniform at any size, pairs of places from 32 rows on.
     """
     index = np.asarray(index)
     half = max(1, (int(size - 1).bit_length() + 1) // 2)

@@ -1,46 +1,65 @@
 """Rows of a corpus: where the tokens of a row lie in its file, and reading them."""
 
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cptlab.data.order import key_of, permute
-from cptlab.data.packing import Batch, finish, pack
+from cptlab.data.packing import Batch, pack
 from cptlab.data.tokens import Corpus
+from cptlab.errors import UserError
 
 EVALUATION_KEY = key_of(0xE7A1)  # the same evaluation rows in every run, whatever its seed
 
 
-@dataclass(frozen=True, eq=False)
-class ConcatRows:
-    """Rows of T + 1 tokens cut from the file one after another; they overlap by one token."""
+class Rows(Protocol):
+    """How a corpus is cut into rows of T tokens and the one that follows."""
 
     corpus: Corpus
-    sequence_length: int
 
-    @cached_property
-    def tokens(self) -> NDArray:
-        """The memory-mapped ids, opened once."""
-        return self.corpus.tokens().view(np.ndarray)
+    def __len__(self) -> int:
+        """Number of rows."""
+        ...
+
+    def read(self, row: int, into: NDArray) -> None:
+        """Copy the T + 1 tokens of a row."""
+        ...
+
+    def fill(self, row: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Tokens of rows (n,) that are no padding, at most T."""
+        ...
+
+
+class ConcatRows:
+    """Rows cut from the file one after another, wherever documents end; they overlap by one token."""
+
+    def __init__(self, corpus: Corpus, sequence_length: int) -> None:
+        self.corpus, self.sequence_length = corpus, sequence_length
+        self._tokens: NDArray | None = None
 
     def __getstate__(self) -> dict:
-        """Without the open file: a worker opens its own."""
-        return {"corpus": self.corpus, "sequence_length": self.sequence_length}
-
-    def __setstate__(self, state: dict) -> None:
-        self.__dict__.update(state)
+        return self.__dict__ | {"_tokens": None}  # a worker opens the file itself
 
     def __len__(self) -> int:
         return num_rows(self.corpus, self.sequence_length)
 
-    def read(self, row: int, inputs: NDArray[np.int64], labels: NDArray[np.int64]) -> None:
-        """Copy the tokens of a row and those that follow them into (T,) buffers."""
+    @property
+    def tokens(self) -> NDArray:
+        """The memory-mapped ids, opened once."""
+        if self._tokens is None:
+            self._tokens = self.corpus.tokens().view(np.ndarray)
+        return self._tokens
+
+    def read(self, row: int, into: NDArray) -> None:
+        """One contiguous copy."""
         start = row * self.sequence_length
-        end = start + self.sequence_length
-        inputs[:] = self.tokens[start:end]
-        labels[:] = self.tokens[start + 1 : end + 1]
+        into[:] = self.tokens[start : start + self.sequence_length + 1]
+
+    def fill(self, row: NDArray[np.int64]) -> NDArray[np.int64]:
+        """No row has padding."""
+        return np.full(len(row), self.sequence_length)
 
 
 def num_rows(corpus: Corpus, sequence_length: int) -> int:
@@ -50,20 +69,30 @@ def num_rows(corpus: Corpus, sequence_length: int) -> int:
 
 def gather(corpus: Corpus, row: NDArray[np.int64], sequence_length: int) -> NDArray[np.int64]:
     """(n,) row numbers -> (n, T + 1) tokens."""
-    tokens = corpus.tokens()
-    return np.asarray(tokens[row[:, None] * sequence_length + np.arange(sequence_length + 1)], dtype=np.int64)
+    rows = np.empty((len(row), sequence_length + 1), dtype=np.int64)
+    source = ConcatRows(corpus, sequence_length)
+    for number, into in zip(row.tolist(), rows, strict=True):
+        source.read(number, into)
+    return rows
 
 
 def read_batch(
-    sources: list[ConcatRows], corpus: NDArray[np.int64], row: NDArray[np.int64], replayed: NDArray[np.bool_],
-    eos_id: int,
+    sources: Sequence[Rows], corpus: NDArray[np.int64], row: NDArray[np.int64], replayed: NDArray[np.bool_],
+    sequence_length: int, eos_id: int, vocab_size: int | None,
 ) -> Batch:  # fmt: skip
-    """(B,) corpora and row numbers -> the batch of these rows, in this order."""
-    shape = (len(row), sources[0].sequence_length)
-    inputs, labels = np.empty(shape, dtype=np.int64), np.empty(shape, dtype=np.int64)
-    for i, (source, number) in enumerate(zip(corpus.tolist(), row.tolist(), strict=True)):
-        sources[source].read(number, inputs[i], labels[i])
-    return finish(inputs, labels, eos_id, corpus, replayed)
+    """(B,) corpora and row numbers -> the batch of these rows, in this order. UserError for ids out of range."""
+    kind = "uint32" if any(source.corpus.dtype == "uint32" for source in sources) else "uint16"
+    raw = np.empty((len(row), sequence_length + 1), dtype=kind)
+    for source, number, into in zip(corpus.tolist(), row.tolist(), raw, strict=True):
+        sources[source].read(number, into)
+    if vocab_size is not None and raw.size and raw.max() >= vocab_size:
+        worst = int(raw.max(axis=1).argmax())
+        source = sources[corpus[worst]].corpus
+        raise UserError(
+            f"{source.path}, row {row[worst]}, holds token {raw.max()}, but the tokenizer of corpus {source.name} has"
+            f" {vocab_size} tokens; the file is corrupt or of another tokenizer: build the corpora again"
+        )
+    return pack(raw, eos_id, corpus, replayed)
 
 
 def evaluation_batch(corpus: Corpus, rows: int, sequence_length: int, eos_id: int) -> Batch:

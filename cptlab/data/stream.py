@@ -6,19 +6,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cptlab.data.best_fit import BestFitRows
 from cptlab.data.draw import Draw
+from cptlab.data.epochs import limit_epochs
 from cptlab.data.order import keys_of, permute
 from cptlab.data.packing import Batch
-from cptlab.data.rows import ConcatRows, evaluation_batch, gather, num_rows, read_batch
+from cptlab.data.plan import Plan
+from cptlab.data.rows import ConcatRows, Rows, evaluation_batch, gather, num_rows, read_batch
 from cptlab.data.tokens import Corpus
 from cptlab.errors import UserError
-from cptlab.mixtures.apportion import Apportioner
 from cptlab.mixtures.base import CorpusFacts, Mixture
 from cptlab.replay.base import Replay
 
 __all__ = ["TokenStream", "evaluation_batch", "gather", "num_rows"]
-Counts = NDArray[np.int64]
-BLOCK_STEPS = 64  # steps whose order is worked out together
+Index = NDArray[np.int64]
+Order = tuple[Index, Index, NDArray[np.bool_]]  # corpus, row, replayed of every row of a block of steps
+BLOCK_ROWS = 8192  # rows whose order is worked out together
 
 
 class TokenStream:
@@ -33,39 +36,35 @@ class TokenStream:
 
     def __init__(
         self, corpora: Mapping[str, Corpus], mixture: Mixture, replay: Replay, *, general: str,
-        steps: int, rows_per_step: int, sequence_length: int, eos_id: int, seed: int,
-        max_epochs: float | None = None, on_max_epochs: str = "error",
+        steps: int, rows_per_step: int, sequence_length: int, eos_id: int, seed: int, vocab_size: int | None = None,
+        max_epochs: float | None = None, on_max_epochs: str = "error", packing: str = "concat",
     ) -> None:  # fmt: skip
-        self.corpora = list(corpora.values())
+        self.names, self.corpora = list(corpora), list(corpora.values())
+        check_tokenizers(self.corpora)
         self.steps, self.rows_per_step, self.sequence_length = steps, rows_per_step, sequence_length
-        self.eos_id, self.seed, self.replay = eos_id, seed, replay
-        self.rows = [ConcatRows(corpus, sequence_length) for corpus in self.corpora]
-        facts = {
-            name: CorpusFacts(corpus.num_tokens, len(rows), corpus.tokens())
-            for (name, corpus), rows in zip(corpora.items(), self.rows, strict=True)
-        }
+        self.eos_id, self.vocab_size, self.seed, self.replay = eos_id, vocab_size, seed, replay
+        self.max_epochs, self.on_max_epochs = max_epochs, on_max_epochs
+        cut = [ConcatRows(c, sequence_length) if packing == "concat" else BestFitRows(c, sequence_length, eos_id) for c in self.corpora]  # fmt: skip
+        self.rows: list[Rows] = list(cut)
+        facts = {n: CorpusFacts(r.corpus.num_tokens, len(r), r.tokens) for n, r in zip(self.names, cut, strict=True)}
         mixture.prepare(facts, steps * rows_per_step)
-        sets = mixture.row_sets(list(corpora), general)
-        sizes = zip(corpora, self.rows, strict=True)
-        self.draws = [Draw(seed, i, len(rows), sets.get(name)) for i, (name, rows) in enumerate(sizes)]
-        source = replay.corpus or general
-        self.replay_corpus = list(corpora).index(source) if source in corpora else -1
-        self._replay_name = source
-        num = len(self.corpora)
-        self._apportioner = Apportioner(num + 1, rows_per_step)
-        self.fresh = np.zeros((0, num), dtype=np.int64)  # (planned, num_corpora) rows that the mixture draws
-        self.replay_rows = np.zeros(0, dtype=np.int64)  # (planned,) rows that Replay draws
-        self._blocks: dict[tuple[int, int], tuple] = {}
+        sets = mixture.row_sets(self.names, general)
+        self.draws = [Draw(seed, i, len(r), sets.get(n)) for i, (n, r) in enumerate(zip(self.names, cut, strict=True))]
+        self.replay_source = "" if replay.from_buffer else replay.corpus or general
+        source = self.names.index(self.replay_source) if self.replay_source in corpora else -1
+        self.table = Plan(self.rows, self.draws, rows_per_step, sequence_length, source)
+        self._block: tuple[tuple[int, int], Order] | None = None
+        self._picked = np.zeros((1, len(self.names)), dtype=np.int64)  # rows from the buffer before each step
 
     @classmethod
     def plan(
         cls, corpora: Mapping[str, Corpus], mixture: Mixture, replay: Replay, *, general: str, steps: int, **rest: Any
     ) -> "TokenStream":  # fmt: skip
-        """Apportion every batch among mixture and replay; the clock u is that after the batch's tokens."""
+        """Plan all steps among mixture and replay; the clock u is that after the batch's tokens."""
         stream = cls(corpora, mixture, replay, general=general, steps=steps, **rest)
         planned = min(mixture.planned_at_start(steps), replay.planned_at_start(steps))
         u = (np.arange(planned) + 1.0) / steps
-        stream.extend(mixture.weights(u, list(corpora), general), replay.share(u))
+        stream.extend(mixture.weights(u, stream.names, general), replay.share(u))
         return stream
 
     def extend(self, weights: NDArray[np.float64], replay_share: NDArray[np.float64]) -> None:
@@ -73,48 +72,40 @@ class TokenStream:
         if self.planned_steps + len(weights) > self.steps:
             raise ValueError(f"{self.planned_steps} + {len(weights)} steps planned of {self.steps}")
         share = np.array(replay_share, dtype=np.float64)
-        if share.any() and not self.replay.from_buffer and self.replay_corpus < 0:
-            names = ", ".join(corpus.name for corpus in self.corpora)
-            raise UserError(f"replay.corpus is {self._replay_name or 'empty'}; data has {names}")
+        source = self.table.replay_corpus
+        if share.any() and not self.replay.from_buffer and source < 0:
+            raise UserError(f"replay.corpus is {self.replay_source or 'empty'}; data has {', '.join(self.names)}")
         if self.replay.from_buffer and not self.planned_steps and len(share):
             share[0] = 0.0  # nothing is seen yet
-        rows = self._apportioner.take(np.hstack([weights * (1 - share[:, None]), share[:, None]]))
-        self.fresh = np.vstack([self.fresh, rows[:, :-1]])
-        self.replay_rows = np.concatenate([self.replay_rows, rows[:, -1]])
-        named = np.zeros_like(self.fresh)
-        if not self.replay.from_buffer and self.replay_corpus >= 0:
-            named[:, self.replay_corpus] = self.replay_rows
-        zero = np.zeros((1, len(self.corpora)), dtype=np.int64)
-        self._named = named  # (planned, num_corpora) rows of Replay that go on in a corpus' running order
-        self._drawn = np.vstack([zero, np.cumsum(self.fresh + named, axis=0)])  # running numbers before each step
-        self._fresh_before = np.concatenate([[0], np.cumsum(self.fresh.sum(axis=1))])
+        weights = weights * (1 - share[:, None])
+        named = np.zeros_like(weights)
+        if source >= 0:
+            named[:, source] = share
+        given = self.table.drawn(self.planned_steps) if self.max_epochs is not None else np.zeros(1, dtype=np.int64)
+        weights = limit_epochs(
+            weights, named, self.names, [draw.size for draw in self.draws], given,
+            self.rows_per_step, self.max_epochs, self.on_max_epochs,
+        )  # fmt: skip
+        self.table.extend(np.hstack([weights, share[:, None]]))
 
     @property
     def planned_steps(self) -> int:
         """Steps whose batches are known."""
-        return len(self.fresh)
+        return self.table.steps
 
     @property
     def tokens_per_step(self) -> int:
-        """Tokens of a global batch."""
+        """Places for tokens in a global batch; without padding, its tokens."""
         return self.rows_per_step * self.sequence_length
 
     def fresh_before(self, step: int) -> int:
         """Rows that the mixture drew before `step`."""
-        return int(self._fresh_before[step])
+        return self.table.fresh_before(step)
 
-    def locate(self, index: NDArray[np.int64]) -> tuple[Counts, Counts, Counts]:
+    def locate(self, index: Index) -> tuple[Index, Index, Index]:
         """Global numbers of fresh rows (n,) -> corpus (n,), row in the corpus (n,), epoch (n,)."""
-        index = np.asarray(index, dtype=np.int64)
-        if index.size and not 0 <= index.min() <= index.max() < self._fresh_before[-1]:
-            raise ValueError(f"fresh rows are numbered 0 to {self._fresh_before[-1] - 1}")
-        step = np.searchsorted(self._fresh_before, index, side="right") - 1
-        offset = index - self._fresh_before[step]
-        ends = np.cumsum(self.fresh[step], axis=1)
-        corpus = (offset[:, None] >= ends).sum(axis=1)
-        within = offset - (ends - self.fresh[step])[np.arange(len(index)), corpus]
-        running = self._drawn[step, corpus] + self._named[step, corpus] + within
-        row, epoch = np.empty_like(index), np.empty_like(index)
+        corpus, running = self.table.running(np.asarray(index, dtype=np.int64))
+        row, epoch = np.empty_like(running), np.empty_like(running)
         for i in np.unique(corpus):
             here = corpus == i
             row[here], epoch[here] = self.draws[i].at(running[here])
@@ -125,80 +116,128 @@ class TokenStream:
 
         The ranks' rows one after another are the global batch, whatever their number.
         """
+        rows = self.rows_per_step
         if not 0 <= step < self.planned_steps:
             raise IndexError(f"step {step} is not planned; {self.planned_steps} of {self.steps} steps are")
-        start = step - step % BLOCK_STEPS
-        corpus, row, replayed = self._order(start, min(start + BLOCK_STEPS, self.planned_steps))
-        first, rows = (step - start) * self.rows_per_step, self.rows_per_step
+        if not 0 <= rank < world_size <= rows:
+            raise ValueError(f"rank {rank} of {world_size} cannot share {rows} rows")
+        length = max(1, BLOCK_ROWS // rows)
+        start = step - step % length
+        corpus, row, replayed = self._order(start, min(start + length, self.planned_steps))
+        first = (step - start) * rows
         own = slice(first + rank * rows // world_size, first + (rank + 1) * rows // world_size)
-        return read_batch(self.rows, corpus[own], row[own], replayed[own], self.eos_id)
+        return read_batch(
+            self.rows, corpus[own], row[own], replayed[own], self.sequence_length, self.eos_id, self.vocab_size
+        )
 
-    def _order(self, start: int, end: int) -> tuple[Counts, Counts, NDArray[np.bool_]]:
+    def _order(self, start: int, end: int) -> Order:
         """Corpus, row and replay label of every row of steps `start` to `end`, in the order of training."""
-        if (start, end) not in self._blocks:
-            self._blocks = {(start, end): self._ordered(start, end)}
-        return self._blocks[start, end]
+        if self._block is None or self._block[0] != (start, end):
+            self._block = ((start, end), self._ordered(start, end))
+        return self._block[1]
 
-    def _ordered(self, start: int, end: int) -> tuple[Counts, Counts, NDArray[np.bool_]]:
-        steps, num = end - start, len(self.corpora)
-        buffered = self.replay_rows[start:end] if self.replay.from_buffer else np.zeros(steps, dtype=np.int64)
-        counts = np.column_stack([self._named[start:end], self.fresh[start:end], buffered])
-        # Groups of a step: for each corpus Replay's rows, then the fresh ones; the buffer's last.
-        groups = np.append(np.arange(2 * num).reshape(2, num).T.ravel(), 2 * num)
-        counts = counts[:, groups]
-        corpus = np.repeat(np.tile(np.append(np.repeat(np.arange(num), 2), num), steps), counts.ravel())
-        replayed = np.repeat(np.tile(np.append(np.tile([True, False], num), True), steps), counts.ravel())
+    def _ordered(self, start: int, end: int) -> Order:
+        corpus, replayed = self.table.groups(start, end)
         row = np.empty(len(corpus), dtype=np.int64)
-        for i in range(num):
-            running = np.arange(self._drawn[start, i], self._drawn[end, i])
-            row[corpus == i] = self.draws[i].at(running)[0]
-        if buffered.any():
-            picked = [self._picks(step) for step in range(start, end)]
-            here = corpus == num
-            corpus[here], row[here], _ = self.locate(np.concatenate(picked))
-        keys = keys_of(self.seed, 1, last=np.arange(start, end))[:, None]
-        slots = np.broadcast_to(np.arange(self.rows_per_step), (steps, self.rows_per_step))
-        place = permute(slots, self.rows_per_step, np.broadcast_to(keys, slots.shape))
-        place = (place + np.arange(steps)[:, None] * self.rows_per_step).ravel()
+        first, last = self.table.drawn(start), self.table.drawn(end)
+        for i, draw in enumerate(self.draws):
+            row[corpus == i] = draw.at(np.arange(first[i], last[i]))[0]
+        here = np.flatnonzero(corpus == len(self.draws))
+        if here.size:
+            picked = np.concatenate([self._picks(step) for step in range(start, end)])
+            corpus[here], row[here], _ = self.locate(picked)
+        steps, rows = np.arange(start, end), self.rows_per_step
+        slots = np.broadcast_to(np.arange(rows), (len(steps), rows))
+        keys = np.broadcast_to(keys_of(self.seed, 1, last=steps)[:, None], slots.shape)
+        place = (permute(slots, rows, keys) + (steps - start)[:, None] * rows).ravel()
         return corpus[place], row[place], replayed[place]
 
-    def _picks(self, step: int) -> NDArray[np.int64]:
-        count = int(self.replay_rows[step])
+    def _picks(self, step: int) -> Index:
+        """Global numbers of the fresh rows that a step replays from the buffer."""
+        count = self.table.replay_rows(step)
         if not count:
             return np.empty(0, dtype=np.int64)
         return self.replay.pick(self.seed, step, count, self.fresh_before(step))  # type: ignore[attr-defined]
 
+    def _from_buffer(self, step: int) -> Index:
+        """(num_corpora,) rows of each corpus that were drawn from the buffer before `step`."""
+        if not self.replay.from_buffer:
+            return self._picked[0]
+        num = len(self.names)
+        while len(self._picked) <= step:
+            picks = self.locate(self._picks(len(self._picked) - 1))[0]
+            self._picked = np.vstack([self._picked, self._picked[-1] + np.bincount(picks, minlength=num)])
+        return self._picked[step]
+
     @property
-    def replayed(self) -> Counts:
+    def replayed(self) -> Index:
         """(planned, num_corpora) rows of each corpus that Replay draws in each batch."""
         if not self.replay.from_buffer:
-            return self._named
-        picked = np.zeros_like(self.fresh)
-        for step in np.flatnonzero(self.replay_rows).tolist():
-            picked[step] = np.bincount(self.locate(self._picks(step))[0], minlength=len(self.corpora))
-        return picked
+            return self.table.named(self.planned_steps)
+        self._from_buffer(self.planned_steps)
+        return np.diff(self._picked[: self.planned_steps + 1], axis=0)
 
     @property
-    def counts(self) -> Counts:
+    def counts(self) -> Index:
         """(planned, num_corpora) rows of each corpus in each batch, replayed ones included."""
-        return self.fresh + self.replayed
+        return self.table.fresh(self.planned_steps) + self.replayed
+
+    def tokens_seen(self, step: int) -> int:
+        """Tokens after `step` steps, padding left out."""
+        return sum(self.tokens_by_corpus(step).values())
 
     def tokens_by_corpus(self, step: int) -> dict[str, int]:
-        """Tokens of each corpus after `step` steps."""
-        return self._tokens(self.counts[:step].sum(axis=0))
-
-    def replay_tokens(self, step: int) -> int:
-        """Tokens drawn by Replay after `step` steps."""
-        return int(self.replay_rows[:step].sum()) * self.sequence_length
+        """Tokens of each corpus after `step` steps, padding left out."""
+        drawn = self.table.drawn(step)
+        tokens = [self._tokens(i, int(n)) for i, n in enumerate(drawn)]
+        picked = self._buffer_tokens(step)
+        return {name: n + int(more) for name, n, more in zip(self.names, tokens, picked, strict=True)}
 
     def unique_tokens_by_corpus(self, step: int) -> dict[str, int]:
         """Distinct tokens of each corpus after `step` steps: an epoch repeats no row."""
-        return self._tokens(np.minimum(self._drawn[step], [draw.size for draw in self.draws]))
+        drawn = np.minimum(self.table.drawn(step), [draw.size for draw in self.draws])
+        return {name: self._tokens(i, int(n)) for i, (name, n) in enumerate(zip(self.names, drawn, strict=True))}
+
+    def replay_tokens(self, step: int) -> int:
+        """Tokens drawn by Replay after `step` steps, padding left out."""
+        source = self.table.replay_corpus
+        if self.replay.from_buffer or source < 0:
+            return int(self._buffer_tokens(step).sum())
+        rows = self.table.replay_running(step)
+        return int(self.rows[source].fill(self.draws[source].at(rows)[0]).sum())
 
     def epochs_by_corpus(self, step: int) -> dict[str, float]:
-        """Passes over the rows of each corpus after `step` steps, replayed rows included."""
-        given = self.counts[:step].sum(axis=0)
-        return {c.name: int(n) / d.size for c, n, d in zip(self.corpora, given, self.draws, strict=True)}
+        """Passes over the rows of each corpus after `step` steps, replayed ones included."""
+        given = self.table.drawn(step) + self._from_buffer(step)
+        return {name: int(n) / draw.size for name, n, draw in zip(self.names, given, self.draws, strict=True)}
 
-    def _tokens(self, rows: NDArray[np.int64]) -> dict[str, int]:
-        return {c.name: int(n) * self.sequence_length for c, n in zip(self.corpora, rows, strict=True)}
+    def _tokens(self, corpus: int, last: int) -> int:
+        """Tokens of the first `last` rows drawn from a corpus."""
+        draw, rows = self.draws[corpus], self.rows[corpus]
+        if isinstance(rows, ConcatRows):
+            return last * self.sequence_length
+        whole, rest = divmod(last, draw.size)
+        every = int(rows.fill(draw.at(np.arange(draw.size))[0]).sum()) if whole else 0
+        return whole * every + int(rows.fill(draw.at(np.arange(rest) + whole * draw.size)[0]).sum())
+
+    def _buffer_tokens(self, step: int) -> Index:
+        """(num_corpora,) tokens of each corpus drawn from the buffer before `step`."""
+        rows = self._from_buffer(step)
+        if not rows.any() or all(isinstance(source, ConcatRows) for source in self.rows):
+            return rows * self.sequence_length
+        tokens = np.zeros(len(self.names), dtype=np.int64)
+        for earlier in range(step):
+            corpus, row, _ = self.locate(self._picks(earlier))
+            for i in np.unique(corpus):
+                tokens[i] += self.rows[i].fill(row[corpus == i]).sum()
+        return tokens
+
+
+def check_tokenizers(corpora: list[Corpus]) -> None:
+    """UserError unless all corpora were cut by one tokenizer."""
+    for corpus in corpora:
+        if corpus.tokenizer_hash != corpora[0].tokenizer_hash:
+            raise UserError(
+                f"corpus {corpus.name} was cut by another tokenizer (hash {corpus.tokenizer_hash[:12]}) than"
+                f" {corpora[0].name} ({corpora[0].tokenizer_hash[:12]}); build both with one data.tokenizer"
+            )

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from cptlab.errors import UserError
+
 
 @dataclass(frozen=True)
 class Corpus:
@@ -23,8 +25,26 @@ class Corpus:
     dtype: str = "uint16"  # uint32 where the vocabulary needs it
 
     def tokens(self) -> np.memmap:
-        """(num_tokens,) uint16 or uint32, read from the disk as it is used."""
-        return np.memmap(self.path, dtype=np.dtype(self.dtype).newbyteorder("<"), mode="r")
+        """(num_tokens,) uint16 or uint32, read from the disk as it is used. UserError for a file of another size."""
+        path = Path(self.path)
+        size = path.stat().st_size if path.is_file() else None
+        if size != self.file_bytes:
+            found = "is missing" if size is None else f"has {size} bytes instead of {self.file_bytes}"
+            raise UserError(
+                f"corpus {self.name}: {self.path} {found}; it was cut short or changed: remove its folder and run"
+                " again to build it anew"
+            )
+        return np.memmap(path, dtype=np.dtype(self.dtype).newbyteorder("<"), mode="r")
+
+    def verify(self) -> None:
+        """Read the whole file. UserError unless its hash is that of the file that was built."""
+        self.tokens()
+        found = sha256_file(self.path)
+        if found != self.content_hash:
+            raise UserError(
+                f"corpus {self.name}: {self.path} is corrupt (SHA-256 {found[:12]}, built as {self.content_hash[:12]});"
+                " remove its folder and run again to build it anew"
+            )
 
     @property
     def file_bytes(self) -> int:

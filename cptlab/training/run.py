@@ -61,6 +61,8 @@ def open_point(config: TrainConfig) -> Point:
         {name: splits["train"] for name, splits in corpora.corpora.items()}, config.mixture, config.replay,
         general=config.data.general, steps=config.steps, rows_per_step=config.rows_per_step,
         sequence_length=config.data.sequence_length, eos_id=corpora.eos_id, seed=config.seed,
+        vocab_size=corpora.vocab_size, packing=config.data.packing, max_epochs=config.data.max_epochs,
+        on_max_epochs=config.data.on_max_epochs,
     )  # fmt: skip
     folder = RunFolder(Path(config.runs) / identify(config, corpora, base))
     return Point(config, corpora, base, stream, folder)

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 SPLITS = ("train", "valid", "fit", "test")
 HELD_OUT = SPLITS[1:]
+PACKINGS = ("concat", "best_fit")
+ON_MAX_EPOCHS = ("error", "cap")
 HELD_OUT_SHARE = 0.02  # share of the documents in each of valid, fit and test
 FILTERS = ("gopher_quality", "gopher_repetition", "c4_quality", "c4_paragraph", "fineweb_quality", "minhash")
 
@@ -79,6 +81,9 @@ class DataSource(ABC):
     # Train documents that share a run of words with these are left out: held_out, or evaluation files path[:field]
     decontaminate: list[str] = field(default_factory=list)
     decontaminate_ngram: int = 13  # [word] length of such a run, at least 2
+    packing: str = "concat"  # concat: rows cut wherever they end; best_fit: whole documents, padded
+    max_epochs: float | None = None  # [epoch] passes over one corpus at most, above 0; null = no limit
+    on_max_epochs: str = "error"  # error: refuse to train; cap: the surplus goes to the other corpora
 
     def __post_init__(self) -> None:
         if self.vocab_size < 257:
@@ -93,6 +98,11 @@ class DataSource(ABC):
         for key, entries in (("filters", self.filters), ("decontaminate", self.decontaminate)):
             if len(set(entries)) < len(entries):
                 raise UserError(f"data.{key} names one twice: {', '.join(entries)}.")
+        for key, known in (("packing", PACKINGS), ("on_max_epochs", ON_MAX_EPOCHS)):
+            if getattr(self, key) not in known:
+                raise UserError(f"data.{key} is {getattr(self, key)}.{closest(getattr(self, key), known)}")
+        if self.max_epochs is not None and self.max_epochs <= 0:
+            raise UserError(f"data.max_epochs is {self.max_epochs}; it must be above 0, or null for no limit.")
 
     @abstractmethod
     def documents(self) -> Documents:
