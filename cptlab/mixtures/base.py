@@ -54,7 +54,7 @@ class Mixture(ABC):
 
     def prepare(self, facts: Mapping[str, CorpusFacts], rows_total: int = 0) -> None:
         """Learn what the corpora hold and how many rows the run will draw; called once, before `weights`."""
-        self.facts, self.rows_total = MappingProxyType(dict(facts)), rows_total
+        self.facts, self.rows_total = dict(facts), rows_total
 
     @abstractmethod
     def weights(self, u: Array, corpora: Sequence[str], general: str) -> Array:

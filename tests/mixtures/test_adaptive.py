@@ -48,7 +48,7 @@ def test_ucb_scores_are_the_largest_change_and_the_bonus_of_corpora_drawn_little
     ]
     # Changes: mean(.1, .3) = .2 and mean(0, .1) = .05; rows 59 and 20 of 79.
     bonus = np.sqrt(2 * np.log(80) / np.array([60, 21]))
-    np.testing.assert_allclose(UCB().scores(history), [1, 0.25] + bonus)
+    np.testing.assert_allclose(UCB().scores(history), np.array([1, 0.25]) + bonus)
     got = UCB(temperature=0.5, min_share=0).decide(history)
     assert got[0] / got[1] == pytest.approx(np.exp((0.75 + bonus[0] - bonus[1]) / 0.5))
 

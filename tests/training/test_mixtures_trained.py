@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -85,7 +86,7 @@ def test_decisions_rest_on_the_valid_split_and_steer_what_is_trained_on(study, t
              if row["split"] == "valid" and row["step"] == 0}  # fmt: skip
     assert decisions[0]["before"] == [valid["prose"], valid["sums"]]
     assert decisions[0]["weights"] == SHARES
-    for line, following in zip(decisions, decisions[1:], strict=False):
+    for line, following in pairwise(decisions):
         assert following["weights"] == line["decided"]
         assert following["before"] == line["now"]
         assert following["rows"] == pytest.approx([20 * share for share in line["decided"]], abs=1.5)
