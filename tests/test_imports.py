@@ -23,6 +23,7 @@ ALLOWED = {
     "report": {"decisions", "fitting", "records"},
     "data": {"mixtures", "replay"},
     "models": set(),
+    "selection": {"data", "models"},
     "training": {"data", "models", "schedules", "mixtures", "replay", "records", "config"},
     "sweeps": {"config", "records", "training", "launch"},
 }
@@ -34,12 +35,19 @@ HOMES_OF = {
         "training/run.py",
         "data/tokenizer.py",
     },
-    "lightning": {"training/module.py", "training/recorder.py", "training/run.py"},
+    "lightning": {
+        "training/adaptive_replay.py",
+        "training/adaptive_mixture.py",
+        "training/module.py",
+        "training/recorder.py",
+        "training/run.py",
+    },
     "wandb": {"training/tracking.py", "records/read_wandb.py"},
     "datasets": {"data/sources/hub.py"},
     "flash_attn": {"training/attention.py"},
     "bitsandbytes": {"training/optimizer.py"},
     "sklearn": {"estimator.py"},
+    "ot": {"selection/got_d.py"},
 }
 
 

@@ -1,11 +1,13 @@
 """Documents packed into rows: positions start again at each document, and no loss crosses a boundary."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 IGNORE = -100  # label that the loss skips
+FEW_DOCUMENTS = 96  # up to here a copy a document is faster than one pass over all tokens
 
 
 @dataclass(frozen=True)
@@ -24,16 +26,44 @@ class Batch:
 
 
 def pack(rows: NDArray, eos_id: int, corpus: NDArray[np.int64], replayed: NDArray[np.bool_]) -> Batch:
-    """Cut rows (B, T + 1) of a token file into inputs and labels; every document ends in EOS."""
+    """Cut rows (B, T + 1) of any integer type into inputs and labels; every document ends in EOS.
+
+    Padding is EOS as well: a document of one token each, without a label.
+    """
     inputs, labels = rows[:, :-1].astype(np.int64), rows[:, 1:].astype(np.int64)
-    ends = inputs == eos_id
-    return Batch(inputs, np.where(ends, IGNORE, labels), positions(ends), corpus, replayed)
+    length = inputs.shape[1]
+    ends = (rows == eos_id).ravel().nonzero()[0]
+    if len(ends):
+        row, column = np.divmod(ends, length + 1)
+        ends = (ends - row)[column < length]  # the last token of a row is a label only
+        labels.reshape(-1)[ends] = IGNORE
+    return Batch(inputs, labels, positions_after(ends, inputs.shape), corpus, replayed)
 
 
 def positions(ends: NDArray[np.bool_]) -> NDArray[np.int64]:
     """Position within the document, (B, T); ends: (B, T), true at the last token of a document."""
-    num_rows, length = ends.shape
-    index = np.arange(length)
-    starts = np.zeros((num_rows, length), dtype=np.int64)
-    starts[:, 1:] = np.where(ends[:, :-1], index[1:], 0)
-    return index - np.maximum.accumulate(starts, axis=1)
+    return positions_after(np.flatnonzero(ends), ends.shape)
+
+
+def positions_after(ends: NDArray[np.int64], shape: tuple[int, ...]) -> NDArray[np.int64]:
+    """Position within the document, (B, T); ends: flat indices of the last tokens of documents, ascending."""
+    num_rows, length = shape
+    index = counter(num_rows * length)
+    starts = np.concatenate([np.arange(0, num_rows * length, length), ends + 1])
+    starts.sort()
+    # A document that ends with its row starts nothing: the next row does. One such start may lie past the end.
+    starts = starts[: starts.searchsorted(num_rows * length)]
+    if len(starts) <= FEW_DOCUMENTS:
+        bounds = [*starts.tolist(), num_rows * length]
+        pieces = [index[: end - start] for start, end in zip(bounds[:-1], bounds[1:], strict=True)]
+        return np.concatenate(pieces).reshape(shape)
+    first = np.repeat(starts, np.diff(starts, append=num_rows * length))
+    return np.subtract(index, first, out=first).reshape(shape)
+
+
+@lru_cache(maxsize=8)
+def counter(size: int) -> NDArray[np.int64]:
+    """0, 1, ..., size - 1, made once and never written to."""
+    index = np.arange(size)
+    index.flags.writeable = False
+    return index

@@ -1,132 +1,243 @@
 """The token stream: which row of which corpus stands where, for every step of a run."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cptlab.data.corpus import Corpus
-from cptlab.data.order import key_of, permute
-from cptlab.data.packing import Batch, pack
+from cptlab.data.best_fit import BestFitRows
+from cptlab.data.draw import Draw
+from cptlab.data.epochs import limit_epochs
+from cptlab.data.order import keys_of, permute
+from cptlab.data.packing import Batch
+from cptlab.data.plan import Plan
+from cptlab.data.rows import ConcatRows, Rows, evaluation_batch, gather, num_rows, read_batch
+from cptlab.data.tokens import Corpus
 from cptlab.errors import UserError
-from cptlab.mixtures.apportion import apportion
-from cptlab.mixtures.base import Mixture
+from cptlab.mixtures.base import CorpusFacts, Mixture
 from cptlab.replay.base import Replay
 
-EVALUATION_KEY = key_of(0xE7A1)  # the same evaluation rows in every run, whatever its seed
+__all__ = ["TokenStream", "evaluation_batch", "gather", "num_rows"]
+Index = NDArray[np.int64]
+Order = tuple[Index, Index, NDArray[np.bool_]]  # corpus, row, replayed of every row of a block of steps
+BLOCK_ROWS = 8192  # rows whose order is worked out together
 
 
-@dataclass(frozen=True)
 class TokenStream:
-    """Global batches of a run, a pure function of (seed, step).
+    """Global batches of a run, a pure function of (seed, step) and of what was planned.
+
+    A row is "fresh" if the mixture draws it; fresh rows are numbered through the run, so that `locate` finds any
+    of them again. Replay draws from a named corpus, in that corpus' own running order, or from fresh rows already
+    seen. A mixture that learns is planned a segment at a time with `extend`; what is planned never changes.
 
     corpora: the training split of each corpus, in the order of Batch.corpus.
-    counts: (steps, num_corpora) rows of each corpus in each batch, replayed ones included.
-    replayed: (steps, num_corpora) how many of these Replay drew.
     """
 
-    corpora: Sequence[Corpus]
-    counts: NDArray[np.int64]
-    replayed: NDArray[np.int64]
-    rows_per_step: int
-    sequence_length: int
-    eos_id: int
-    seed: int
+    def __init__(
+        self, corpora: Mapping[str, Corpus], mixture: Mixture, replay: Replay, *, general: str,
+        steps: int, rows_per_step: int, sequence_length: int, eos_id: int, seed: int, vocab_size: int | None = None,
+        max_epochs: float | None = None, on_max_epochs: str = "error", packing: str = "concat",
+    ) -> None:  # fmt: skip
+        self.names, self.corpora = list(corpora), list(corpora.values())
+        check_tokenizers(self.corpora)
+        self.steps, self.rows_per_step, self.sequence_length = steps, rows_per_step, sequence_length
+        self.eos_id, self.vocab_size, self.seed, self.replay = eos_id, vocab_size, seed, replay
+        self.max_epochs, self.on_max_epochs = max_epochs, on_max_epochs
+        cut = [ConcatRows(c, sequence_length) if packing == "concat" else BestFitRows(c, sequence_length, eos_id) for c in self.corpora]  # fmt: skip
+        self.rows: list[Rows] = list(cut)
+        facts = {n: CorpusFacts(r.corpus.num_tokens, len(r), r.tokens) for n, r in zip(self.names, cut, strict=True)}
+        mixture.prepare(facts, steps * rows_per_step)
+        sets = mixture.row_sets(self.names, general)
+        self.draws = [Draw(seed, i, len(r), sets.get(n)) for i, (n, r) in enumerate(zip(self.names, cut, strict=True))]
+        self.replay_source = "" if replay.from_buffer else replay.corpus or general
+        source = self.names.index(self.replay_source) if self.replay_source in corpora else -1
+        self.table = Plan(self.rows, self.draws, rows_per_step, sequence_length, source)
+        self._block: tuple[tuple[int, int], Order] | None = None
+        self._picked = np.zeros((1, len(self.names)), dtype=np.int64)  # rows from the buffer before each step
 
     @classmethod
     def plan(
-        cls, corpora: Mapping[str, Corpus], mixture: Mixture, replay: Replay, *, general: str,
-        steps: int, rows_per_step: int, sequence_length: int, eos_id: int, seed: int,
+        cls, corpora: Mapping[str, Corpus], mixture: Mixture, replay: Replay, *, general: str, steps: int, **rest: Any
     ) -> "TokenStream":  # fmt: skip
-        """Apportion every batch among mixture and replay; the clock u is that after the batch's tokens."""
-        names = list(corpora)
-        u = (np.arange(steps) + 1.0) / steps
-        share = replay.share(u)[:, None]
-        weights = mixture.weights(u, names, general) * (1 - share)
-        if share.any():
-            source = replay.corpus or general
-            if source not in names:
-                raise UserError(f"replay.corpus is {source or 'empty'}; data has {', '.join(names)}")
-            weights = np.hstack([weights, share])
-        rows = apportion(weights, rows_per_step)
-        replayed = np.zeros((steps, len(names)), dtype=np.int64)
-        if share.any():
-            replayed[:, names.index(replay.corpus or general)] = rows[:, -1]
-            rows = rows[:, :-1]
-        return cls(list(corpora.values()), rows + replayed, replayed, rows_per_step, sequence_length, eos_id, seed)
+        """Plan all steps among mixture and replay; the clock u is that after the batch's tokens."""
+        stream = cls(corpora, mixture, replay, general=general, steps=steps, **rest)
+        planned = min(mixture.planned_at_start(steps), replay.planned_at_start(steps))
+        u = (np.arange(planned) + 1.0) / steps
+        stream.extend(mixture.weights(u, stream.names, general), replay.share(u))
+        return stream
 
-    @cached_property
-    def given(self) -> NDArray[np.int64]:
-        """(steps + 1, num_corpora) rows of each corpus before each step."""
-        return np.vstack([np.zeros_like(self.counts[:1]), np.cumsum(self.counts, axis=0)])
+    def extend(self, weights: NDArray[np.float64], replay_share: NDArray[np.float64]) -> None:
+        """Plan the next k steps. weights: (k, num_corpora), rows sum to 1; replay_share: (k,) off the top."""
+        if self.planned_steps + len(weights) > self.steps:
+            raise ValueError(f"{self.planned_steps} + {len(weights)} steps planned of {self.steps}")
+        share = np.array(replay_share, dtype=np.float64)
+        source = self.table.replay_corpus
+        if share.any() and not self.replay.from_buffer and source < 0:
+            raise UserError(f"replay.corpus is {self.replay_source or 'empty'}; data has {', '.join(self.names)}")
+        if self.replay.from_buffer and not self.planned_steps and len(share):
+            share[0] = 0.0  # nothing is seen yet
+        weights = weights * (1 - share[:, None])
+        named = np.zeros_like(weights)
+        if source >= 0:
+            named[:, source] = share
+        given = self.table.drawn(self.planned_steps) if self.max_epochs is not None else np.zeros(1, dtype=np.int64)
+        weights = limit_epochs(
+            weights, named, self.names, [draw.size for draw in self.draws], given,
+            self.rows_per_step, self.max_epochs, self.on_max_epochs,
+        )  # fmt: skip
+        self.table.extend(np.hstack([weights, share[:, None]]))
 
     @property
-    def steps(self) -> int:
-        """Number of global batches."""
-        return len(self.counts)
+    def planned_steps(self) -> int:
+        """Steps whose batches are known."""
+        return self.table.steps
 
     @property
     def tokens_per_step(self) -> int:
-        """Tokens of a global batch."""
+        """Places for tokens in a global batch; without padding, its tokens."""
         return self.rows_per_step * self.sequence_length
 
-    def batch(self, step: int) -> Batch:
-        """Global batch of `step` (0-based): B rows, shuffled across corpora."""
-        before = self.given[step]
-        rows = np.empty((self.rows_per_step, self.sequence_length + 1), dtype=np.int64)
-        corpus = np.repeat(np.arange(len(self.corpora)), self.counts[step])
-        replayed = np.zeros(self.rows_per_step, dtype=bool)
-        filled = 0
-        for i, count in enumerate(self.counts[step].tolist()):
-            rows[filled : filled + count] = self._rows(i, before[i] + np.arange(count))
-            replayed[filled : filled + self.replayed[step, i]] = True
-            filled += count
-        place = permute(np.arange(self.rows_per_step), self.rows_per_step, key_of(self.seed, 1, step))
-        return pack(rows[place], self.eos_id, corpus[place], replayed[place])
+    def fresh_before(self, step: int) -> int:
+        """Rows that the mixture drew before `step`."""
+        return self.table.fresh_before(step)
 
-    def _rows(self, corpus: int, index: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Rows of one corpus by their running number: each epoch is a fresh keyed permutation."""
-        size = num_rows(self.corpora[corpus], self.sequence_length)
-        row = np.empty_like(index)
-        for epoch in np.unique(index // size):
-            chosen = index // size == epoch
-            row[chosen] = permute(index[chosen] % size, size, key_of(self.seed, 2, corpus, int(epoch)))
-        return gather(self.corpora[corpus], row, self.sequence_length)
+    def locate(self, index: Index) -> tuple[Index, Index, Index]:
+        """Global numbers of fresh rows (n,) -> corpus (n,), row in the corpus (n,), epoch (n,)."""
+        corpus, running = self.table.running(np.asarray(index, dtype=np.int64))
+        row, epoch = np.empty_like(running), np.empty_like(running)
+        for i in np.unique(corpus):
+            here = corpus == i
+            row[here], epoch[here] = self.draws[i].at(running[here])
+        return corpus, row, epoch
+
+    def batch(self, step: int, rank: int = 0, world_size: int = 1) -> Batch:
+        """The rows of `rank` in the global batch of `step` (0-based), shuffled across corpora.
+
+        The ranks' rows one after another are the global batch, whatever their number.
+        """
+        rows = self.rows_per_step
+        if not 0 <= step < self.planned_steps:
+            raise IndexError(f"step {step} is not planned; {self.planned_steps} of {self.steps} steps are")
+        if not 0 <= rank < world_size <= rows:
+            raise ValueError(f"rank {rank} of {world_size} cannot share {rows} rows")
+        length = max(1, BLOCK_ROWS // rows)
+        start = step - step % length
+        corpus, row, replayed = self._order(start, min(start + length, self.planned_steps))
+        first = (step - start) * rows
+        own = slice(first + rank * rows // world_size, first + (rank + 1) * rows // world_size)
+        return read_batch(
+            self.rows, corpus[own], row[own], replayed[own], self.sequence_length, self.eos_id, self.vocab_size
+        )
+
+    def _order(self, start: int, end: int) -> Order:
+        """Corpus, row and replay label of every row of steps `start` to `end`, in the order of training."""
+        if self._block is None or self._block[0] != (start, end):
+            self._block = ((start, end), self._ordered(start, end))
+        return self._block[1]
+
+    def _ordered(self, start: int, end: int) -> Order:
+        corpus, replayed = self.table.groups(start, end)
+        row = np.empty(len(corpus), dtype=np.int64)
+        first, last = self.table.drawn(start), self.table.drawn(end)
+        for i, draw in enumerate(self.draws):
+            row[corpus == i] = draw.at(np.arange(first[i], last[i]))[0]
+        here = np.flatnonzero(corpus == len(self.draws))
+        if here.size:
+            picked = np.concatenate([self._picks(step) for step in range(start, end)])
+            corpus[here], row[here], _ = self.locate(picked)
+        steps, rows = np.arange(start, end), self.rows_per_step
+        slots = np.broadcast_to(np.arange(rows), (len(steps), rows))
+        keys = np.broadcast_to(keys_of(self.seed, 1, last=steps)[:, None], slots.shape)
+        place = (permute(slots, rows, keys) + (steps - start)[:, None] * rows).ravel()
+        return corpus[place], row[place], replayed[place]
+
+    def _picks(self, step: int) -> Index:
+        """Global numbers of the fresh rows that a step replays from the buffer."""
+        count = self.table.replay_rows(step)
+        if not count:
+            return np.empty(0, dtype=np.int64)
+        return self.replay.pick(self.seed, step, count, self.fresh_before(step))  # type: ignore[attr-defined]
+
+    def _from_buffer(self, step: int) -> Index:
+        """(num_corpora,) rows of each corpus that were drawn from the buffer before `step`."""
+        if not self.replay.from_buffer:
+            return self._picked[0]
+        num = len(self.names)
+        while len(self._picked) <= step:
+            picks = self.locate(self._picks(len(self._picked) - 1))[0]
+            self._picked = np.vstack([self._picked, self._picked[-1] + np.bincount(picks, minlength=num)])
+        return self._picked[step]
+
+    @property
+    def replayed(self) -> Index:
+        """(planned, num_corpora) rows of each corpus that Replay draws in each batch."""
+        if not self.replay.from_buffer:
+            return self.table.named(self.planned_steps)
+        self._from_buffer(self.planned_steps)
+        return np.diff(self._picked[: self.planned_steps + 1], axis=0)
+
+    @property
+    def counts(self) -> Index:
+        """(planned, num_corpora) rows of each corpus in each batch, replayed ones included."""
+        return self.table.fresh(self.planned_steps) + self.replayed
+
+    def tokens_seen(self, step: int) -> int:
+        """Tokens after `step` steps, padding left out."""
+        return sum(self.tokens_by_corpus(step).values())
 
     def tokens_by_corpus(self, step: int) -> dict[str, int]:
-        """Tokens of each corpus after `step` steps."""
-        return self._tokens(self.given[step])
-
-    def replay_tokens(self, step: int) -> int:
-        """Tokens drawn by Replay after `step` steps."""
-        return int(self.replayed[:step].sum()) * self.sequence_length
+        """Tokens of each corpus after `step` steps, padding left out."""
+        drawn = self.table.drawn(step)
+        tokens = [self._tokens(i, int(n)) for i, n in enumerate(drawn)]
+        picked = self._buffer_tokens(step)
+        return {name: n + int(more) for name, n, more in zip(self.names, tokens, picked, strict=True)}
 
     def unique_tokens_by_corpus(self, step: int) -> dict[str, int]:
         """Distinct tokens of each corpus after `step` steps: an epoch repeats no row."""
-        sizes = [num_rows(corpus, self.sequence_length) for corpus in self.corpora]
-        return self._tokens(np.minimum(self.given[step], sizes))
+        drawn = np.minimum(self.table.drawn(step), [draw.size for draw in self.draws])
+        return {name: self._tokens(i, int(n)) for i, (name, n) in enumerate(zip(self.names, drawn, strict=True))}
 
-    def _tokens(self, rows: NDArray[np.int64]) -> dict[str, int]:
-        return {c.name: int(n) * self.sequence_length for c, n in zip(self.corpora, rows, strict=True)}
+    def replay_tokens(self, step: int) -> int:
+        """Tokens drawn by Replay after `step` steps, padding left out."""
+        source = self.table.replay_corpus
+        if self.replay.from_buffer or source < 0:
+            return int(self._buffer_tokens(step).sum())
+        rows = self.table.replay_running(step)
+        return int(self.rows[source].fill(self.draws[source].at(rows)[0]).sum())
+
+    def epochs_by_corpus(self, step: int) -> dict[str, float]:
+        """Passes over the rows of each corpus after `step` steps, replayed ones included."""
+        given = self.table.drawn(step) + self._from_buffer(step)
+        return {name: int(n) / draw.size for name, n, draw in zip(self.names, given, self.draws, strict=True)}
+
+    def _tokens(self, corpus: int, last: int) -> int:
+        """Tokens of the first `last` rows drawn from a corpus."""
+        draw, rows = self.draws[corpus], self.rows[corpus]
+        if isinstance(rows, ConcatRows):
+            return last * self.sequence_length
+        whole, rest = divmod(last, draw.size)
+        every = int(rows.fill(draw.at(np.arange(draw.size))[0]).sum()) if whole else 0
+        return whole * every + int(rows.fill(draw.at(np.arange(rest) + whole * draw.size)[0]).sum())
+
+    def _buffer_tokens(self, step: int) -> Index:
+        """(num_corpora,) tokens of each corpus drawn from the buffer before `step`."""
+        rows = self._from_buffer(step)
+        if not rows.any() or all(isinstance(source, ConcatRows) for source in self.rows):
+            return rows * self.sequence_length
+        tokens = np.zeros(len(self.names), dtype=np.int64)
+        for earlier in range(step):
+            corpus, row, _ = self.locate(self._picks(earlier))
+            for i in np.unique(corpus):
+                tokens[i] += self.rows[i].fill(row[corpus == i]).sum()
+        return tokens
 
 
-def num_rows(corpus: Corpus, sequence_length: int) -> int:
-    """Rows of T + 1 tokens that overlap by one, so that every token but the first is predicted once."""
-    return (corpus.num_tokens - 1) // sequence_length
-
-
-def gather(corpus: Corpus, row: NDArray[np.int64], sequence_length: int) -> NDArray[np.int64]:
-    """(n,) row numbers -> (n, T + 1) tokens."""
-    tokens = corpus.tokens()
-    return np.asarray(tokens[row[:, None] * sequence_length + np.arange(sequence_length + 1)], dtype=np.int64)
-
-
-def evaluation_batch(corpus: Corpus, rows: int, sequence_length: int, eos_id: int) -> Batch:
-    """The rows that every run is evaluated on: `rows` of them (fewer if the split is shorter), a fixed draw."""
-    size = num_rows(corpus, sequence_length)
-    count = min(rows, size)
-    chosen = np.sort(permute(np.arange(count), size, EVALUATION_KEY))
-    zeros = np.zeros(count, dtype=np.int64)
-    return pack(gather(corpus, chosen, sequence_length), eos_id, zeros, zeros.astype(bool))
+def check_tokenizers(corpora: list[Corpus]) -> None:
+    """UserError unless all corpora were cut by one tokenizer."""
+    for corpus in corpora:
+        if corpus.tokenizer_hash != corpora[0].tokenizer_hash:
+            raise UserError(
+                f"corpus {corpus.name} was cut by another tokenizer (hash {corpus.tokenizer_hash[:12]}) than"
+                f" {corpora[0].name} ({corpora[0].tokenizer_hash[:12]}); build both with one data.tokenizer"
+            )

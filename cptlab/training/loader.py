@@ -1,25 +1,39 @@
-"""Batches of a token stream as a Lightning data loader; the order is a pure function, so there is no state."""
+"""Batches of a token stream as a PyTorch data loader; the order is a pure function, so there is no state.
 
-from collections.abc import Iterator
+A step is an index, and the loader reads steps in order: any number of workers gives the same batches, and a restart
+at any step, with another number of ranks or workers, goes on with the same global batches.
+"""
 
 from torch import Tensor
-from torch.utils.data import DataLoader, IterableDataset
+from torch.utils.data import DataLoader, Dataset
 
 from cptlab.data.stream import TokenStream
 from cptlab.training.evaluate import to_tensors
 
 
-class Steps(IterableDataset):
-    """The global batches of a stream from `first_step` on."""
+class Steps(Dataset):
+    """The rows of one rank in every global batch."""
 
-    def __init__(self, stream: TokenStream, first_step: int = 0) -> None:
-        self.stream, self.first_step = stream, first_step
+    def __init__(self, stream: TokenStream, rank: int = 0, world_size: int = 1) -> None:
+        self.stream, self.rank, self.world_size = stream, rank, world_size
 
-    def __iter__(self) -> Iterator[dict[str, Tensor]]:
-        for step in range(self.first_step, self.stream.steps):
-            yield to_tensors(self.stream.batch(step), slice(None))
+    def __len__(self) -> int:
+        return self.stream.steps
+
+    def __getitem__(self, step: int) -> dict[str, Tensor]:
+        return to_tensors(self.stream.batch(step, self.rank, self.world_size), slice(None))
 
 
-def step_loader(stream: TokenStream, first_step: int = 0) -> DataLoader:
-    """One batch a step."""
-    return DataLoader(Steps(stream, first_step), batch_size=None, num_workers=0)
+def step_loader(
+    stream: TokenStream, first_step: int = 0, rank: int = 0, world_size: int = 1, num_workers: int = 0
+) -> DataLoader:
+    """One batch a step from `first_step` on.
+
+    A stream that is planned while it trains takes no workers: they would read ahead of what is planned.
+    """
+    if num_workers and stream.planned_steps < stream.steps:
+        raise ValueError(f"{num_workers} workers cannot read ahead of {stream.planned_steps} planned steps")
+    steps = range(first_step, stream.steps)
+    return DataLoader(
+        Steps(stream, rank, world_size), batch_size=None, sampler=steps, num_workers=num_workers,
+    )  # fmt: skip

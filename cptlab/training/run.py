@@ -54,13 +54,15 @@ def open_point(config: TrainConfig) -> Point:
     """Open corpora, base and order. UserError for anything that does not fit together; no torch yet."""
     base = config.model.base()
     weights = config.model.folder()
-    corpora = prepare(config.data, str(weights) if weights else None)
+    corpora = prepare(config.data, str(weights) if weights else None, config.selection)
     if weights and config.data.tokenizer != "auto":
         check_tokenizer(corpora, weights)
     stream = TokenStream.plan(
         {name: splits["train"] for name, splits in corpora.corpora.items()}, config.mixture, config.replay,
         general=config.data.general, steps=config.steps, rows_per_step=config.rows_per_step,
         sequence_length=config.data.sequence_length, eos_id=corpora.eos_id, seed=config.seed,
+        vocab_size=corpora.vocab_size, packing=config.data.packing, max_epochs=config.data.max_epochs,
+        on_max_epochs=config.data.on_max_epochs,
     )  # fmt: skip
     folder = RunFolder(Path(config.runs) / identify(config, corpora, base))
     return Point(config, corpora, base, stream, folder)
@@ -140,6 +142,7 @@ def fit_steps(config: TrainConfig, model: PreTrainedModel, stream: TokenStream, 
 
     from cptlab.training.loader import step_loader
     from cptlab.training.module import CPTModule
+    from cptlab.training.steering import steering
 
     module = CPTModule(
         model, config.objective, config.optimizer, config.lr_schedule, stream.tokens_per_step, config.tokens_total
@@ -147,12 +150,14 @@ def fit_steps(config: TrainConfig, model: PreTrainedModel, stream: TokenStream, 
     with warnings.catch_warnings():
         # One process that makes its own batches needs no workers; Lightning would warn about that.
         warnings.filterwarnings("ignore", ".*does not have many workers.*")
+        warnings.filterwarnings("ignore", ".*`IterableDataset` has `__len__` defined.*")
         warnings.filterwarnings("ignore", ".*isinstance.treespec, LeafSpec.*")
         trainer = L.Trainer(
             accelerator=config.machine.accelerator, devices=1, max_steps=stream.steps, max_epochs=-1,
             precision={"fp32": "32-true", "bf16": "bf16-mixed"}[config.machine.resolved_precision],  # type: ignore[arg-type]
-            callbacks=[recorder], logger=False, enable_checkpointing=False, enable_progress_bar=False,
-            enable_model_summary=False, num_sanity_val_steps=0, use_distributed_sampler=False,
+            callbacks=[recorder, *steering(config, stream, recorder)], logger=False, enable_checkpointing=False,
+            enable_progress_bar=False, enable_model_summary=False, num_sanity_val_steps=0,
+            use_distributed_sampler=False,
         )  # fmt: skip
         trainer.fit(module, step_loader(stream))
 

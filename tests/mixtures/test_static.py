@@ -1,10 +1,7 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from cptlab.errors import UserError
-from cptlab.mixtures.apportion import apportion
 from cptlab.mixtures.static import Static
 
 
@@ -23,6 +20,9 @@ def test_shares_name_any_number_of_corpora():
     [
         (lambda: Static(domain_share=1.2), r"mixture\.domain_share is 1\.2; it must lie in \[0, 1\]"),
         (lambda: Static(shares={"a": 0.5, "b": 0.4}), r"sum to 0\.9"),
+        (lambda: Static(shares={"a": 0.0, "b": 0.0}), r"mixture\.shares sum to 0; they must sum to 1"),
+        (lambda: Static(shares={"a": 1.5, "b": -0.5}), r"mixture\.shares\.a is 1\.5; it must lie in \[0, 1\]"),
+        (lambda: Static(domain="g").weights(np.ones(1), ["a", "g"], "g"), r"mixture\.domain is g, the general corpus"),
         (
             lambda: Static(shares={"lawe": 1.0}).weights(np.ones(1), ["law", "g"], "g"),
             r"lawe.*Did you mean law\?",
@@ -37,26 +37,3 @@ def test_shares_name_any_number_of_corpora():
 def test_a_mixture_that_does_not_fit_is_refused_by_name(make, sentence):
     with pytest.raises(UserError, match=sentence):
         make()
-
-
-def test_ten_rows_at_a_quarter_alternate_two_and_three():
-    counts = apportion(np.tile([0.75, 0.25], (4, 1)), 10)
-    assert counts[:, 1].sum() == 10
-    assert set(counts[:, 1]) <= {2, 3}
-    assert (counts.sum(axis=1) == 10).all()
-
-
-@settings(max_examples=200)
-@given(
-    st.lists(st.floats(0, 1), min_size=1, max_size=6).filter(lambda w: sum(w) > 1e-3),
-    st.integers(1, 64),
-    st.integers(1, 60),
-)
-def test_counts_stay_within_the_greedy_bound_of_their_target(weights, block_rows, blocks):
-    shares = np.array(weights) / sum(weights)
-    counts = apportion(np.tile(shares, (blocks, 1)), block_rows)
-    assert (counts >= 0).all()
-    assert (counts.sum(axis=1) == block_rows).all()
-    target = shares * block_rows * np.arange(1, blocks + 1)[:, None]
-    bound = max(0.5, sum(1 / k for k in range(2, len(weights) + 1)))
-    assert np.abs(np.cumsum(counts, axis=0) - target).max() <= bound + 1e-6

@@ -1,0 +1,63 @@
+"""Which row of a corpus comes when: a running number of the corpus -> row and epoch, a pure function."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cptlab.data.order import key_of, keys_of, permute
+from cptlab.mixtures.base import RowSet
+
+Index = NDArray[np.int64]
+SUBSET_KEY = key_of(0x5B5E7)  # a subset is the same rows in every run, whatever its seed
+
+
+@dataclass(frozen=True, eq=False)
+class Draw:
+    """Every epoch passes over the same rows in a fresh keyed order, bucket by bucket where there are buckets.
+
+    corpus: index of the corpus in the stream. total: its rows. rows: those of one epoch; all where it is None.
+    """
+
+    seed: int
+    corpus: int
+    total: int
+    rows: RowSet | None = None
+
+    @property
+    def size(self) -> int:
+        """Rows of one epoch."""
+        return self.total if self.rows is None else self.rows.count
+
+    def at(self, running: Index) -> tuple[Index, Index]:
+        """Running numbers (n,) -> row numbers (n,) in the corpus and epochs (n,), both from 0."""
+        epoch, place = np.divmod(running, self.size)
+        return self._among(self._shuffled(place, epoch)), epoch
+
+    def _shuffled(self, place: Index, epoch: Index) -> Index:
+        if not place.size:
+            return place
+        if self.rows is None or self.rows.buckets == 1:
+            return permute(place, self.size, self._keys(epoch, self.corpus))
+        edges = np.arange(self.rows.buckets + 1) * self.size // self.rows.buckets
+        bucket = np.searchsorted(edges, place, side="right") - 1
+        for b in np.unique(bucket):
+            here = bucket == b
+            keys = self._keys(epoch[here], self.corpus, int(b) + 1)
+            place[here] = edges[b] + permute(place[here] - edges[b], int(edges[b + 1] - edges[b]), keys)
+        return place
+
+    def _keys(self, epoch: Index, *parts: int) -> int | NDArray[np.uint64]:
+        first = int(epoch[0])
+        if len(parts) > 1:  # a bucket has its own keys
+            parts = (key_of(*parts),)
+        if (epoch == first).all():  # the common case: one key, no array
+            return key_of(self.seed, 2, *parts, first)
+        return keys_of(self.seed, 2, *parts, last=epoch)
+
+    def _among(self, place: Index) -> Index:
+        if self.rows is None or (self.rows.rows is None and self.size == self.total):
+            return place
+        if self.rows.rows is None:
+            return permute(place, self.total, SUBSET_KEY)
+        return np.asarray(self.rows.rows[place], dtype=np.int64)
