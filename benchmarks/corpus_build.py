@@ -120,12 +120,14 @@ def peak_memory(command: list[str]) -> tuple[float, float, float]:
 
 
 def memory(gigabytes: float, kind: str, tokenizer: Path, folder: Path, workers: int) -> dict:
-    text = folder / f"big.{'txt' if kind != 'jsonl' else 'jsonl'}"
+    documents = folder / "documents"  # beside one large document there are others, for the splits
+    documents.mkdir()
+    text = documents / f"big.{'txt' if kind != 'jsonl' else 'jsonl'}"
     if kind == "jsonl":
         size = write_text(text, gigabytes * 1e3)
     else:
-        lines = folder / "lines.jsonl"
-        write_text(lines, 60)
+        lines = (documents if kind == "one" else folder) / "lines.jsonl"
+        write_text(lines, 20)
         texts = (json.loads(line)["text"] for line in lines.read_text().splitlines())
         once = "\n\n".join(text.replace("\n\n", "\n") for text in texts).encode()
         with open(text, "wb") as file:
@@ -133,7 +135,7 @@ def memory(gigabytes: float, kind: str, tokenizer: Path, folder: Path, workers: 
                 file.write(f"{turn}\n\n".encode() + once + b"\n\n")
         size = text.stat().st_size
     command = [sys.executable, "-m", "cptlab", "corpus", "build", "--workers", str(workers), "data=files",
-               f"data.corpora.all={text}", f"data.tokenizer={tokenizer}", f"data.cache_dir={folder / 'cache'}", "model.base_run="]  # fmt: skip
+               f"data.corpora.all={documents}", f"data.tokenizer={tokenizer}", f"data.cache_dir={folder / 'cache'}", "model.base_run="]  # fmt: skip
     if kind == "parts":
         command.append('data.separator="\\n\\n"')
     together, largest, seconds = peak_memory(command)

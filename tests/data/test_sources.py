@@ -13,6 +13,7 @@ from cptlab.data.sources.base import HELD_OUT, SPLITS, split_of
 from cptlab.data.sources.files import Files
 from cptlab.data.sources.hub import Hub
 from cptlab.data.sources.installed_packages import InstalledPackages
+from cptlab.data.sources.tokens import Tokens
 from cptlab.errors import UserError
 
 
@@ -216,7 +217,7 @@ def test_sources_import_nothing_heavy():
     assert json.loads(subprocess.check_output([sys.executable, "-c", code])) == []
 
 
-@pytest.mark.parametrize("cls", [Files, Hub, InstalledPackages])
+@pytest.mark.parametrize("cls", [Files, Hub, InstalledPackages, Tokens])
 def test_a_shipped_config_has_every_field_at_its_default_and_opens_with_its_schema(cls):
     from omegaconf import OmegaConf
 
