@@ -13,6 +13,7 @@ from cptlab.data.sources.base import HELD_OUT, SPLITS, split_of
 from cptlab.data.sources.files import Files
 from cptlab.data.sources.hub import Hub
 from cptlab.data.sources.installed_packages import InstalledPackages
+from cptlab.data.sources.tokens import Tokens
 from cptlab.errors import UserError
 
 
@@ -216,7 +217,7 @@ def test_sources_import_nothing_heavy():
     assert json.loads(subprocess.check_output([sys.executable, "-c", code])) == []
 
 
-@pytest.mark.parametrize("cls", [Files, Hub, InstalledPackages])
+@pytest.mark.parametrize("cls", [Files, Hub, InstalledPackages, Tokens])
 def test_a_shipped_config_has_every_field_at_its_default_and_opens_with_its_schema(cls):
     from omegaconf import OmegaConf
 
@@ -225,3 +226,40 @@ def test_a_shipped_config_has_every_field_at_its_default_and_opens_with_its_sche
     assert written.pop("defaults") == [f"/schema/data/{cls.variant_name}@_here_"]
     assert OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(cls), written)) == cls()
     assert set(written) == set(OmegaConf.structured(cls))
+
+
+def test_a_latin_1_file_among_others_is_named_with_its_byte_and_replaced_only_if_asked_for(tmp_path):
+    folder = tmp_path / "books"
+    folder.mkdir()
+    (folder / "a.txt").write_text("café and tea")
+    (folder / "b.txt").write_bytes("line\ncafé and tea".encode("latin-1"))
+    with pytest.raises(
+        UserError, match=r"b\.txt is not UTF-8 at byte 8 \(line 2\); convert it, or give data\.errors=rep"
+    ):
+        read(Files(corpora={"a": str(folder)}))
+    lenient = Files(corpora={"a": str(folder)}, errors="replace", cache_dir=str(tmp_path / "cache"))
+    assert read(lenient) == ["café and tea", "line\ncaf\ufffd and tea"]
+    strict = Files(corpora={"a": str(folder)}, cache_dir=str(tmp_path / "cache"))
+    assert lenient.fingerprint() != strict.fingerprint()
+    (folder / "c.jsonl").write_bytes(b'{"text": "one"}\n{"text": "caf\xe9"}\n')
+    with pytest.raises(
+        UserError, match=r"line 2 of .*c\.jsonl is not UTF-8 \(byte 13 of the line\), byte 29 of the text"
+    ):
+        read(Files(corpora={"a": str(folder / "c.jsonl")}))
+    assert read(Files(corpora={"a": str(folder / "c.jsonl")}, errors="replace")) == ["one", "caf\ufffd"]
+    with pytest.raises(UserError, match=r"data\.errors is replce\. Did you mean replace\?"):
+        Files(errors="replce")
+
+
+@pytest.mark.parametrize("separator", ["\n\n", "\n", "<|end|>"])
+@pytest.mark.parametrize("block", [1, 2, 7, 1 << 20])
+def test_a_plain_text_is_cut_at_its_separator_wherever_the_blocks_end(tmp_path, monkeypatch, separator, block):
+    from cptlab.data.sources import plain_text
+
+    monkeypatch.setattr(plain_text, "BLOCK", block)
+    parts = ["one é 汉字", "", "two", "three < | end", "four|>"]
+    (tmp_path / "t.txt").write_bytes(separator.join(parts).encode())
+    assert read(Files(corpora={"a": str(tmp_path / "t.txt")}, separator=separator)) == parts
+    (tmp_path / "t.txt").write_bytes(("ok é" + separator).encode() + b"caf\xe9" + separator.encode() + b"end")
+    with pytest.raises(UserError, match=rf"t\.txt is not UTF-8 at byte {len(separator) + 8}; convert it"):
+        read(Files(corpora={"a": str(tmp_path / "t.txt")}, separator=separator))

@@ -5,6 +5,7 @@ share the cache folder. With SLURM the last job merges and publishes; otherwise 
 """
 
 import json
+import subprocess
 import sys
 from collections import Counter
 from dataclasses import dataclass
@@ -100,10 +101,16 @@ def stages(building: Path, plan: dict) -> tuple[list[tuple[str, list, int]], str
         stage = "filtered"
     if "minhash" in plan["filters"]:
         from datatrove.pipeline import dedup
+        from datatrove.utils.hashing import HashConfig
         from datatrove.utils.text import TextNormConfig
 
         # Texts that differ only in numbers are not the same text: tables, sums, statutes.
-        config = dedup.MinhashConfig(num_buckets=BUCKETS, norm_config=TextNormConfig(norm_numbers=False))
+        # SHA-1, for datatrove's other hash calls xxhash in a way that xxhash 4 refuses.
+        config = dedup.MinhashConfig(
+            num_buckets=BUCKETS,
+            norm_config=TextNormConfig(norm_numbers=False),
+            hash_config=HashConfig(hash_fc="sha1"),
+        )
         read = partial(read_step, folder=text / stage)
         signature = dedup.MinhashDedupSignature(str(sigs / "signatures"), config=config, language=language)
         buckets = dedup.MinhashDedupBuckets(str(sigs / "signatures"), str(sigs / "buckets"), config=config)
@@ -138,10 +145,28 @@ def run_stages(building: Path, folder: Path, plan: dict, cluster: Cluster) -> No
     for name, steps, tasks in todo:
         before = cluster.executor(name, steps, tasks, logs, before)
         if cluster.kind != "slurm":
-            before.run()
+            try:
+                before.run()
+            except Exception as error:
+                first = str(error).partition("\n")[0]
+                raise StoppedError(
+                    f"a task of the stage {name} failed ({type(error).__name__}: {first}); its log is in "
+                    f"{logs / name}. Run the same command again, it continues."
+                ) from error
     if cluster.kind == "slurm":
-        before.run()  # hands in those that it depends on first
-        submitted.write_text(json.dumps({"last_job": before.job_id, "logs": str(logs)}))
+        hand_in(before, submitted, logs)
+
+
+def hand_in(last: Any, submitted: Path, logs: Path) -> None:
+    """Give SLURM the last job and those that it depends on; leave a note of it while they run."""
+    submitted.write_text(json.dumps({"logs": str(logs)}))
+    try:
+        last.run()
+    except (OSError, subprocess.CalledProcessError) as error:
+        submitted.unlink(missing_ok=True)
+        raise StoppedError(f"SLURM's sbatch could not be run ({error}); run this where jobs are handed in.") from error
+    if submitted.is_file():  # no longer, where the last job has ended
+        submitted.write_text(json.dumps({"last_job": last.job_id, "logs": str(logs)}))
 
 
 def assemble(building: Path) -> dict[str, dict[str, Corpus]]:

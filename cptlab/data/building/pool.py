@@ -12,6 +12,7 @@ from pathlib import Path
 from cptlab.data.building.decontaminate import Overlap, load_overlap
 from cptlab.data.building.progress import BuildProgress
 from cptlab.data.building.shards import Shard, tokenise
+from cptlab.data.building.words import Encoder, word_encoder
 from cptlab.data.tokenizer import Tokenizer, load_tokenizer
 from cptlab.errors import UserError
 
@@ -81,7 +82,7 @@ class Tokenisers:
         return self.pool
 
 
-state: dict[str, tuple[Tokenizer, Overlap | None]] = {}
+state: dict[str, tuple[Tokenizer, Overlap | None, Encoder]] = {}
 
 
 def start(building: str) -> None:
@@ -90,7 +91,7 @@ def start(building: str) -> None:
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     threading.Thread(target=end_with_parent, daemon=True).start()
     tokenizer = load_tokenizer(str(Path(building) / "tokenizer"))
-    state["worker"] = tokenizer, load_overlap(Path(building) / "overlap.npy")
+    state["worker"] = tokenizer, load_overlap(Path(building) / "overlap.npy"), word_encoder(tokenizer)
 
 
 def end_with_parent() -> None:

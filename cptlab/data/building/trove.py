@@ -12,6 +12,7 @@ from typing import Any
 from cptlab.data.building.decontaminate import load_overlap
 from cptlab.data.building.shards import shards_of, tokenise
 from cptlab.data.building.spool import read_text, write_text
+from cptlab.data.building.words import word_encoder
 from cptlab.data.sources.base import Document, content_id
 from cptlab.data.tokenizer import load_tokenizer
 from cptlab.errors import UserError
@@ -109,12 +110,13 @@ def tokenise_step(data: object, rank: int, world_size: int, *, building: Path, s
     """Tokenise a rank; its token shards are those of the document order."""
     tokenizer = load_tokenizer(str(building / "tokenizer"))
     overlap = load_overlap(building / "overlap.npy")
+    encode = word_encoder(tokenizer)
     folder = building / "shards" / f"{rank:06d}"
     folder.mkdir(parents=True, exist_ok=True)
     left_out: Counter = Counter()
     count = 0
     for shard in shards_of(read_text(building / "text" / stage, rank), folder, tokenizer, overlap, left_out):
         if not shard.is_done():
-            tokenise(shard, tokenizer, overlap)
+            tokenise(shard, tokenizer, overlap, encode)
         count += 1
     (folder / "count.json").write_text(json.dumps({"shards": count, "left_out": left_out}))

@@ -28,7 +28,7 @@ def save_tokenizer(path: str, tokenizer: Tokenizer, folder: Path) -> None:
     """Keep the tokenizer beside its tokens, with what transformers needs to load it."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
-    tokenizer.backend.save(str(folder / "tokenizer.json"))
+    (folder / "tokenizer.json").write_text(tokenizer.backend.to_str(pretty=True), encoding="utf-8")
     for name in ("tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja"):
         if (Path(path) / name).is_file():
             shutil.copyfile(Path(path) / name, folder / name)

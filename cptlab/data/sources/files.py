@@ -80,6 +80,9 @@ class Files(DataSource):
                         key = content_id(text)
                         yield Document(key, text, held_out_split(key))
                 for text, score in self._scored("corpora", name, columns.get(name, "")):
+                    if not text:  # left out, and counted, by the builder
+                        yield Document("", "")
+                        continue
                     key = content_id(text)
                     if key in given or (name in self.valid and key in drawn):
                         continue

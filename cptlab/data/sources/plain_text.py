@@ -61,7 +61,7 @@ def read_parts(corpus: str, path: Path, separator: str, errors: str, position: P
                 yield "".join([*rest, part])
                 rest = []
             keep = len(separator) - 1
-            tail = last[len(last) - keep :] if keep else ""
+            tail = last[max(len(last) - keep, 0) :] if keep else ""
             rest.append(last[: len(last) - len(tail)])
         try:
             decoder.decode(b"", final=True)

@@ -1,0 +1,114 @@
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cptlab.cli import main
+from cptlab.data.building.verify import verify
+from cptlab.data.corpus import prepare
+from cptlab.data.sources.files import Files
+from cptlab.errors import UserError
+
+
+@pytest.fixture
+def built(tmp_path, jsonl):
+    cache = str(tmp_path / "cache")
+    return prepare(Files(corpora={"a": jsonl()}, vocab_size=300, sequence_length=16, cache_dir=cache))
+
+
+def rewrite(corpora, split: str, tokens: np.ndarray, documents: int) -> None:
+    """Replace a token file, its manifest agreeing with it."""
+    path = Path(corpora["a"][split].path)
+    path.write_bytes(tokens.tobytes())
+    manifest = json.loads(Path(corpora.path, "manifest.json").read_text())
+    facts = manifest["corpora"]["a"][split]
+    facts["num_tokens"], facts["num_documents"] = len(tokens), documents
+    facts["content_hash"] = hashlib.sha256(tokens.tobytes()).hexdigest()
+    Path(corpora.path, "manifest.json").write_text(json.dumps(manifest))
+
+
+def test_what_was_built_passes_every_check(built):
+    lines = verify(Path(built.path))
+    assert len(lines) == 4
+    held = sum(built["a"][split].num_documents for split in ("valid", "fit", "test"))
+    assert lines[-1] == f"none of the {held} documents of valid, fit and test is in a train split"
+
+
+def test_a_held_out_document_in_train_is_found(built):
+    train, valid = built["a"]["train"], built["a"]["valid"]
+    tokens = np.array(valid.tokens())
+    first = tokens[: np.flatnonzero(tokens == built.eos_id)[0] + 1]
+    rewrite(built, "train", np.concatenate([train.tokens(), first]), train.num_documents + 1)
+    with pytest.raises(UserError, match="1 documents of the valid split of corpus a are also in the train split"):
+        verify(Path(built.path))
+
+
+def test_an_id_outside_the_vocabulary_and_a_wrong_count_are_found(built):
+    fit = built["a"]["fit"]
+    tokens = np.array(fit.tokens())
+    rewrite(built, "fit", tokens, fit.num_documents + 1)
+    with pytest.raises(UserError, match=rf"a\.fit\.bin has {fit.num_documents} documents, its manifest says"):
+        verify(Path(built.path))
+    tokens[0] = 300
+    rewrite(built, "fit", tokens, fit.num_documents)
+    with pytest.raises(UserError, match=r"a\.fit\.bin has an id of 300 or more"):
+        verify(Path(built.path))
+
+
+def test_a_manifest_of_another_tokenizer_is_refused(built, tmp_path, jsonl):
+    path = Path(built.path, "manifest.json")
+    manifest = json.loads(path.read_text())
+    path.write_text(json.dumps(manifest | {"tokenizer_hash": "0" * 64}))
+    again = Files(corpora={"a": jsonl()}, vocab_size=300, sequence_length=16, cache_dir=str(tmp_path / "cache"))
+    with pytest.raises(UserError, match=r"manifest\.json is of another tokenizer \(hash 000000000000\)"):
+        prepare(again)
+    with pytest.raises(UserError, match=r"manifest\.json is of another tokenizer"):
+        verify(Path(built.path))
+    path.write_text(json.dumps(manifest | {"format": 99}))
+    with pytest.raises(UserError, match=r"manifest\.json has format 99, this version reads 1"):
+        prepare(again)
+    path.write_text(json.dumps(manifest)[:-20])
+    with pytest.raises(UserError, match=r"manifest\.json is no readable manifest"):
+        prepare(again)
+
+
+def cli(*arguments) -> int:
+    with pytest.raises(SystemExit) as caught:
+        main(["corpus", *arguments])
+    return caught.value.code
+
+
+def test_the_command_builds_shows_and_verifies(tmp_path, jsonl, capsys, texts):
+    overrides = ["data=files", f"data.corpora.a={jsonl()}", "data.vocab_size=300", "data.sequence_length=16",
+                 f"data.cache_dir={tmp_path / 'cache'}", "model.base_run=", "data.general=a"]  # fmt: skip
+    assert cli("inspect", *overrides) == 2
+    assert "not built in" in capsys.readouterr().err
+    assert cli("build", "--workers", "1", *overrides) == 0
+    table = capsys.readouterr().out
+    assert cli("inspect", "--show", *overrides) == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith(table)
+    assert texts[0][:60] in shown
+    rows = [line.split() for line in table.splitlines() if line.startswith("a ")]
+    assert [row[1] for row in rows] == ["train", "valid", "fit", "test"]
+    assert sum(int(row[4].replace(",", "")) for row in rows) == len(texts)
+    assert cli("verify", *overrides) == 0
+    folder = Path(table.splitlines()[0])
+    capsys.readouterr()
+    data = (folder / "a.test.bin").read_bytes()
+    (folder / "a.test.bin").write_bytes(bytes([data[0] ^ 1]) + data[1:])
+    assert cli("verify", str(folder)) == 1
+    assert "a.test.bin has another content hash" in capsys.readouterr().out
+    (folder / "a.test.bin").write_bytes(data[:-2])
+    assert cli("verify", str(folder)) == 1
+    assert "a.test.bin is not the file that was built" in capsys.readouterr().out
+
+
+def test_wrong_flags_are_one_sentence(capsys, tmp_path):
+    assert cli("build", "--workers", "-1") == 2
+    assert "--workers is -1" in capsys.readouterr().err
+    assert cli("inspect", "somewhere", "data=files") == 2
+    assert cli("verify", str(tmp_path)) == 1
+    assert "has no manifest.json" in capsys.readouterr().out
