@@ -12,7 +12,7 @@ Array = NDArray[np.float64]
 
 def limit_epochs(
     weights: Array, replayed: Array, names: list[str], sizes: list[int], given: NDArray[np.int64],
-    rows_per_step: int, max_epochs: float | None, on_max_epochs: str,
+    rows_per_step: int, max_epochs: float, on_max_epochs: str,
 ) -> Array:  # fmt: skip
     """Weights (k, num_corpora) of the next k steps under which no corpus is passed over more than `max_epochs` times.
 
@@ -21,15 +21,13 @@ def limit_epochs(
     and gives the surplus to the others in proportion to their weights. UserError where that is not wanted or not
     possible, with the epochs it would be.
     """
-    if max_epochs is None:
-        return weights
     room = max_epochs * np.array(sizes) - given - replayed.sum(axis=0) * rows_per_step
     wanted = weights.sum(axis=0) * rows_per_step
     slack = 1e-6 * np.maximum(wanted, 1)
     over = wanted > room + slack
     if not over.any():
         return weights
-    would = [f"{name} {(max_epochs * s - r + w) / s:.3g}" for name, s, r, w, o in zip(names, sizes, room, wanted, over, strict=True) if o]  # fmt: skip
+    would = [f"{names[i]} {max_epochs + (wanted[i] - room[i]) / sizes[i]:.3g}" for i in np.flatnonzero(over)]
     said = f"epochs of {', '.join(would)} (data.max_epochs={max_epochs:g})"
     if on_max_epochs == "error":
         raise UserError(

@@ -46,6 +46,12 @@ class Plan:
     def extend(self, weights: NDArray[np.float64]) -> None:
         """Append steps: (k, num_corpora + 1) shares of fresh rows and, last, of replayed ones."""
         more = len(weights)
+        if not self.steps:  # the common case, a run planned at once: nothing to copy, and zeros cost no time
+            self._weights = weights
+            self._counts = np.zeros(weights.shape, dtype=np.int64)
+            self._drawn = np.zeros((more + 1, weights.shape[1] - 1), dtype=np.int64)
+            self._fresh = np.zeros(more + 1, dtype=np.int64)
+            return
         self._weights = np.vstack([self._weights, weights])
         self._counts = np.vstack([self._counts, np.zeros((more, weights.shape[1]), dtype=np.int64)])
         self._drawn = np.vstack([self._drawn, np.zeros((more, weights.shape[1] - 1), dtype=np.int64)])

@@ -77,16 +77,18 @@ class TokenStream:
             raise UserError(f"replay.corpus is {self.replay_source or 'empty'}; data has {', '.join(self.names)}")
         if self.replay.from_buffer and not self.planned_steps and len(share):
             share[0] = 0.0  # nothing is seen yet
-        weights = weights * (1 - share[:, None])
-        named = np.zeros_like(weights)
-        if source >= 0:
-            named[:, source] = share
-        given = self.table.drawn(self.planned_steps) if self.max_epochs is not None else np.zeros(1, dtype=np.int64)
-        weights = limit_epochs(
-            weights, named, self.names, [draw.size for draw in self.draws], given,
-            self.rows_per_step, self.max_epochs, self.on_max_epochs,
-        )  # fmt: skip
-        self.table.extend(np.hstack([weights, share[:, None]]))
+        planned = np.empty((len(weights), len(self.names) + 1))
+        planned[:, -1] = share
+        np.multiply(weights, 1 - share[:, None], out=planned[:, :-1])
+        if self.max_epochs is not None:
+            named = np.zeros_like(weights)
+            if source >= 0:
+                named[:, source] = share
+            planned[:, :-1] = limit_epochs(
+                planned[:, :-1], named, self.names, [draw.size for draw in self.draws],
+                self.table.drawn(self.planned_steps), self.rows_per_step, self.max_epochs, self.on_max_epochs,
+            )  # fmt: skip
+        self.table.extend(planned)
 
     @property
     def planned_steps(self) -> int:

@@ -1,10 +1,15 @@
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
 import numpy as np
 import pytest
 
 from cptlab.data.stream import TokenStream, evaluation_batch, gather, num_rows
-from cptlab.data.tokens import Corpus
+from cptlab.data.tokens import Corpus, sha256_file
 from cptlab.errors import UserError
+from cptlab.mixtures.base import RowSet
 from cptlab.mixtures.static import Static
+from cptlab.replay.base import Replay
 from cptlab.replay.fixed import FixedReplay
 from cptlab.replay.none import NoReplay
 
@@ -23,10 +28,10 @@ def corpora(tmp_path):
     return {"general": corpus(tmp_path, "general", 401, 1), "law": corpus(tmp_path, "law", 81, 1000)}
 
 
-def plan(corpora, mixture, replay, *, steps=50, seed=0):
+def plan(corpora, mixture, replay, *, steps=50, seed=0, **more):
     return TokenStream.plan(
         corpora, mixture, replay, general="general",
-        steps=steps, rows_per_step=8, sequence_length=T, eos_id=EOS, seed=seed,
+        steps=steps, rows_per_step=8, sequence_length=T, eos_id=EOS, seed=seed, **more,
     )  # fmt: skip
 
 
@@ -78,3 +83,148 @@ def test_evaluation_rows_are_the_same_in_every_run_and_at_most_all(corpora):
 def test_replay_from_an_unknown_corpus_is_refused(corpora):
     with pytest.raises(UserError, match=r"replay\.corpus is lew; data has general, law"):
         plan(corpora, Static(), FixedReplay(corpus="lew"))
+
+
+def test_fresh_rows_are_found_again_by_their_global_number(corpora):
+    stream = plan(corpora, Static(domain_share=0.3), FixedReplay(replay_share=0.25))
+    corpus, row, epoch = stream.locate(np.arange(stream.fresh_before(50)))
+    firsts = stream.corpora[0].tokens()[row * T], stream.corpora[1].tokens()[row * T % 80]
+    located = np.where(corpus == 0, *firsts)
+    for step in (0, 9, 49):
+        batch = stream.batch(step)
+        here = slice(stream.fresh_before(step), stream.fresh_before(step + 1))
+        assert sorted(located[here]) == sorted(batch.input_ids[~batch.replayed, 0])
+    laws = row[corpus == 1]
+    np.testing.assert_array_equal(epoch[corpus == 1], np.arange(len(laws)) // 20)
+    assert sorted(laws[:20]) == list(range(20))
+
+
+def test_a_number_that_no_fresh_row_has_is_refused(corpora):
+    stream = plan(corpora, Static(), NoReplay(), steps=2)
+    with pytest.raises(IndexError, match="numbered 0 to 15, not 0 to 16"):
+        stream.locate(np.array([0, 16]))
+
+
+@dataclass(kw_only=True)
+class Oldest(Replay):
+    """Replays the oldest rows seen, a quarter of every batch."""
+
+    variant_name: ClassVar[str] = "oldest"
+    from_buffer: ClassVar[bool] = True
+
+    def share(self, u):
+        return np.full_like(u, 0.25)
+
+    def pick(self, seed, step, count, seen):
+        return np.arange(count) % seen
+
+
+def test_a_buffer_replays_rows_already_seen_and_draws_none_before_the_first(corpora):
+    stream = plan(corpora, Static(domain_share=0.5), Oldest())
+    assert not stream.batch(0).replayed.any()
+    first = stream.batch(0).input_ids
+    for step in (1, 2, 30):
+        batch = stream.batch(step)
+        again = batch.input_ids[batch.replayed]
+        assert len(again) >= 2
+        assert all((row == first).all(axis=1).any() for row in again[:, :])
+    assert stream.replay_tokens(50) == 98 * T  # two rows of every batch but the first
+    assert sum(stream.tokens_by_corpus(50).values()) == 400 * T
+    rows = [stream.batch(step) for step in range(50)]
+    law = sum(int((batch.corpus == 1).sum()) for batch in rows)
+    assert stream.tokens_by_corpus(50)["law"] == law * T
+    assert stream.epochs_by_corpus(50)["law"] == law / 20
+
+
+def test_a_plan_grows_and_what_was_planned_stays(corpora):
+    whole = plan(corpora, Static(domain_share=0.3), NoReplay())
+    rest = {"general": "general", "steps": 50, "rows_per_step": 8, "sequence_length": T, "eos_id": EOS, "seed": 0}
+    grown = TokenStream(corpora, Static(), NoReplay(), **rest)
+    for size in (1, 7, 30, 12):
+        with pytest.raises(IndexError, match=f"step {grown.planned_steps} is not planned"):
+            grown.batch(grown.planned_steps)
+        grown.extend(np.tile([0.7, 0.3], (size, 1)), np.zeros(size))
+        step = grown.planned_steps - 1
+        np.testing.assert_array_equal(grown.batch(step).input_ids, whole.batch(step).input_ids)
+    with pytest.raises(ValueError, match="50 \\+ 1 steps planned of 50"):
+        grown.extend(np.tile([0.7, 0.3], (1, 1)), np.zeros(1))
+
+
+@pytest.mark.parametrize("world_size", [1, 2, 3, 8])
+def test_the_ranks_rows_one_after_another_are_the_global_batch(corpora, world_size):
+    stream = plan(corpora, Static(domain_share=0.3), NoReplay())
+    parts = [stream.batch(17, rank, world_size) for rank in range(world_size)]
+    np.testing.assert_array_equal(np.vstack([p.input_ids for p in parts]), stream.batch(17).input_ids)
+    np.testing.assert_array_equal(np.concatenate([p.corpus for p in parts]), stream.batch(17).corpus)
+
+
+def test_a_corpus_repeated_beyond_its_limit_is_refused_with_its_epochs(corpora):
+    plan(corpora, Static(domain_share=0.1), NoReplay(), max_epochs=4)
+    with pytest.raises(UserError, match=r"epochs of law 5 \(data\.max_epochs=4\).*data\.on_max_epochs=cap"):
+        plan(corpora, Static(domain_share=0.25), NoReplay(), max_epochs=4)
+
+
+def test_a_cap_gives_the_surplus_to_the_other_corpora_in_proportion(tmp_path, capsys):
+    names = {"a": 1601, "b": 1601, "law": 81}
+    corpora = {name: corpus(tmp_path, name, size, 1) for name, size in names.items()}
+    shares = Static(shares={"a": 0.5, "b": 0.25, "law": 0.25})
+    stream = TokenStream.plan(
+        corpora, shares, NoReplay(), general="a", steps=50, rows_per_step=8, sequence_length=T, eos_id=EOS, seed=0,
+        max_epochs=2, on_max_epochs="cap",
+    )  # fmt: skip
+    given = stream.counts.sum(axis=0)
+    assert 38 <= given[2] <= 40
+    assert given[0] / given[1] == pytest.approx(2, rel=0.02)
+    assert stream.epochs_by_corpus(50)["law"] <= 2
+    assert "instead of epochs of law 5 (data.max_epochs=2) the shares are a 0.6" in capsys.readouterr().err
+
+
+def test_a_cap_without_another_corpus_is_refused(corpora):
+    with pytest.raises(UserError, match="no other corpus takes the surplus"):
+        plan(corpora, Static(domain_share=1.0), NoReplay(), max_epochs=2, on_max_epochs="cap")
+
+
+def test_a_file_cut_short_is_refused_by_name(corpora):
+    path = corpora["law"].path
+    with open(path, "r+b") as file:
+        file.truncate(100)
+    with pytest.raises(UserError, match=r"corpus law: .*law\.bin has 100 bytes instead of 162"):
+        plan(corpora, Static(), NoReplay())
+
+
+def test_a_file_that_changed_is_found_by_its_hash(corpora):
+    good = replace(corpora["law"], content_hash=sha256_file(corpora["law"].path))
+    good.verify()
+    with open(good.path, "r+b") as file:
+        file.write(b"\x07")
+    with pytest.raises(UserError, match=r"law\.bin is corrupt"):
+        good.verify()
+
+
+def test_tokens_beyond_the_vocabulary_are_refused_with_their_row(corpora):
+    stream = plan(corpora, Static(domain_share=1.0), NoReplay(), vocab_size=1050)
+    with pytest.raises(UserError, match=r"law\.bin, row \d+, holds token 10\d\d, but the tokenizer.* 1050 tokens"):
+        [stream.batch(step) for step in range(5)]
+
+
+def test_corpora_of_two_tokenizers_are_refused(corpora):
+    other = corpora | {"law": replace(corpora["law"], tokenizer_hash="abc")}
+    with pytest.raises(UserError, match="corpus law was cut by another tokenizer"):
+        plan(other, Static(), NoReplay())
+
+
+def test_a_subset_is_read_in_every_epoch_and_bucket_after_bucket(corpora):
+    rows = np.array([3, 1, 4, 15, 9, 2])
+
+    class Chosen(Static):
+        def row_sets(self, corpora, general):
+            return {"law": RowSet(6, rows, buckets=2), "general": RowSet(10)}
+
+    stream = plan(corpora, Chosen(domain_share=0.5), NoReplay())
+    corpus, row, epoch = stream.locate(np.arange(400))
+    law = row[corpus == 1].reshape(-1)[:198].reshape(-1, 2, 3)
+    assert all(set(first) == {3, 1, 4} and set(second) == {15, 9, 2} for first, second in law)
+    assert len({tuple(r.ravel()) for r in law}) > 10
+    assert len(set(row[corpus == 0])) == 10
+    assert stream.unique_tokens_by_corpus(50) == {"general": 10 * T, "law": 6 * T}
+    assert epoch.max() == 33
