@@ -34,7 +34,7 @@ bases: .venv/installed
 	touch $@
 
 .venv/dev: pyproject.toml constraints.txt .venv/installed
-	$(BIN)/python -m pip install -c constraints.txt -e '.[dev]'
+	$(BIN)/python -m pip install -c constraints.txt -e '.[dev,corpora]'
 	touch $@
 
 # Records, answers and tokenised text are yours: they stay.
