@@ -8,6 +8,7 @@ from the corpora's sizes, `domain_order` gives all to one corpus at a time. What
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +25,6 @@ class CorpusFacts:
     num_tokens: int  # EOS included
     rows: int  # rows of data.sequence_length tokens
     tokens: NDArray | None = None  # (num_tokens,) the memory-mapped ids; read only by what measures similarity
-    scores: NDArray | None = None  # (rows,) one score a row, higher = better, where the corpus has them
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +49,7 @@ class Mixture(ABC):
     """Weights over the corpora of one CPT run, the general corpus included where the study has one."""
 
     # No fields, so that neither the command line nor the run_id sees them: both follow from corpora and configuration.
-    facts = dict[str, CorpusFacts]()
+    facts = MappingProxyType[str, CorpusFacts]({})
     rows_total = 0
 
     def prepare(self, facts: Mapping[str, CorpusFacts], rows_total: int = 0) -> None:
@@ -67,6 +67,14 @@ class Mixture(ABC):
     def row_sets(self, corpora: Sequence[str], general: str) -> Mapping[str, RowSet]:
         """Corpora of which the run reads only some rows, or in a certain order; all others are read whole."""
         return {}
+
+    def identity(self) -> dict:
+        """Fields that enter the run_id by another value than they have: a file by its content."""
+        return {}
+
+    def planned_at_start(self, steps: int) -> int:
+        """How many of the run's steps `weights` plans before the first; the rest is planned as it is decided."""
+        return steps
 
     def fact(self, name: str) -> CorpusFacts:
         """What is known of one corpus. UserError for a name that data does not have."""
