@@ -34,7 +34,12 @@ HOMES_OF = {
         "training/run.py",
         "data/tokenizer.py",
     },
-    "lightning": {"training/module.py", "training/recorder.py", "training/run.py"},
+    "lightning": {
+        "training/adaptive_mixture.py",
+        "training/module.py",
+        "training/recorder.py",
+        "training/run.py",
+    },
     "wandb": {"training/tracking.py", "records/read_wandb.py"},
     "datasets": {"data/sources/hub.py"},
     "flash_attn": {"training/attention.py"},

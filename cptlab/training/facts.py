@@ -32,6 +32,7 @@ def identify(config: TrainConfig, corpora: Corpora, base: Base) -> str:
     return run_id(
         {group: described(getattr(config, group)) for group in VARIANT_GROUPS}
         | {
+            "mixture": described(config.mixture) | config.mixture.identity(),
             "model": config.model.identity(),
             "base": {"weights_sha256": base.weights_sha256, "step": base.step},
             "machine": config.machine.identity(),

@@ -34,6 +34,12 @@ class Progress:
             speed = f"  {self._speed(step)}" if step else "  before the first update"
             print(f"{self.name} step {step}/{self.steps}{_losses(losses)}{speed}", file=sys.stderr, flush=True)
 
+    def decided(self, step: int, shares: Mapping[str, float]) -> None:
+        """After a decision of a mixture that learns."""
+        if self.plain:
+            text = "".join(f"  {name} {share:.3f}" for name, share in shares.items())
+            print(f"{self.name} step {step}/{self.steps} mixture{text}", file=sys.stderr, flush=True)
+
     def close(self) -> None:
         """Leave the bar's line."""
         if self.terminal:

@@ -140,6 +140,7 @@ def fit_steps(config: TrainConfig, model: PreTrainedModel, stream: TokenStream, 
     """Every optimizer step of the run, the recorder looking on."""
     import lightning as L
 
+    from cptlab.training.adaptive_mixture import steering
     from cptlab.training.loader import step_loader
     from cptlab.training.module import CPTModule
 
@@ -149,12 +150,14 @@ def fit_steps(config: TrainConfig, model: PreTrainedModel, stream: TokenStream, 
     with warnings.catch_warnings():
         # One process that makes its own batches needs no workers; Lightning would warn about that.
         warnings.filterwarnings("ignore", ".*does not have many workers.*")
+        warnings.filterwarnings("ignore", ".*`IterableDataset` has `__len__` defined.*")
         warnings.filterwarnings("ignore", ".*isinstance.treespec, LeafSpec.*")
         trainer = L.Trainer(
             accelerator=config.machine.accelerator, devices=1, max_steps=stream.steps, max_epochs=-1,
             precision={"fp32": "32-true", "bf16": "bf16-mixed"}[config.machine.resolved_precision],  # type: ignore[arg-type]
-            callbacks=[recorder], logger=False, enable_checkpointing=False, enable_progress_bar=False,
-            enable_model_summary=False, num_sanity_val_steps=0, use_distributed_sampler=False,
+            callbacks=[recorder, *steering(config, stream, recorder)], logger=False, enable_checkpointing=False,
+            enable_progress_bar=False, enable_model_summary=False, num_sanity_val_steps=0,
+            use_distributed_sampler=False,
         )  # fmt: skip
         trainer.fit(module, step_loader(stream))
 

@@ -20,6 +20,9 @@ def test_shares_name_any_number_of_corpora():
     [
         (lambda: Static(domain_share=1.2), r"mixture\.domain_share is 1\.2; it must lie in \[0, 1\]"),
         (lambda: Static(shares={"a": 0.5, "b": 0.4}), r"sum to 0\.9"),
+        (lambda: Static(shares={"a": 0.0, "b": 0.0}), r"mixture\.shares sum to 0; they must sum to 1"),
+        (lambda: Static(shares={"a": 1.5, "b": -0.5}), r"mixture\.shares\.a is 1\.5; it must lie in \[0, 1\]"),
+        (lambda: Static(domain="g").weights(np.ones(1), ["a", "g"], "g"), r"mixture\.domain is g, the general corpus"),
         (
             lambda: Static(shares={"lawe": 1.0}).weights(np.ones(1), ["law", "g"], "g"),
             r"lawe.*Did you mean law\?",
