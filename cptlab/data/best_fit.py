@@ -7,6 +7,7 @@ index beside it.
 
 import json
 import os
+import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -130,19 +131,22 @@ class BestFitRows:
     def index(self) -> NDArray:
         """(1 + rows + pieces, 2): before row r stands where its pieces begin and how many tokens it holds."""
         if self._index is None:
-            self._index = np.load(self._file, mmap_mode="r").view(np.ndarray)
+            index = np.load(self._file, mmap_mode="r").view(np.ndarray)
+            self._index = index
+            return index
         return self._index
 
     def read(self, row: int, into: NDArray) -> None:
         """Documents one after another, then padding (EOS)."""
         first, end = self.index[row, 0], self.index[row + 1, 0]
-        filled = 0
+        filled = following = 0
         for start, length in self.index[first:end].tolist():
-            into[filled : filled + length] = self.tokens[start : start + length]
+            following = start + length
+            into[filled : filled + length] = self.tokens[start:following]
             filled += length
         into[filled:] = self.eos_id
-        if filled == self.sequence_length and start + length < len(self.tokens):
-            into[filled] = self.tokens[start + length]  # the label of a row that ends within a document
+        if filled == self.sequence_length and following < len(self.tokens):
+            into[filled] = self.tokens[following]  # the label of a row that ends within a document
 
     def fill(self, row: NDArray[np.int64]) -> NDArray[np.int64]:
         """Tokens of rows (n,) that are no padding."""
@@ -176,6 +180,7 @@ class BestFitRows:
         os.replace(temporary, self._file)
         temporary.write_text(json.dumps(asdict(report)))
         os.replace(temporary, self._report)
+        print(report.line(self.corpus.name), file=sys.stderr, flush=True)
 
     def tokens_of_file(self) -> NDArray:
         """The ids, opened for the search alone."""

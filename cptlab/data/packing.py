@@ -34,8 +34,8 @@ def pack(rows: NDArray, eos_id: int, corpus: NDArray[np.int64], replayed: NDArra
     length = inputs.shape[1]
     ends = (rows == eos_id).ravel().nonzero()[0]
     if len(ends):
-        row, column = np.divmod(ends, length + 1)
-        ends = (ends - row)[column < length]  # the last token of a row is a label only
+        row = ends // (length + 1)
+        ends = (ends - row)[ends - row * (length + 1) < length]  # the last token of a row is a label only
         labels.reshape(-1)[ends] = IGNORE
     return Batch(inputs, labels, positions_after(ends, inputs.shape), corpus, replayed)
 
@@ -48,22 +48,26 @@ def positions(ends: NDArray[np.bool_]) -> NDArray[np.int64]:
 def positions_after(ends: NDArray[np.int64], shape: tuple[int, ...]) -> NDArray[np.int64]:
     """Position within the document, (B, T); ends: flat indices of the last tokens of documents, ascending."""
     num_rows, length = shape
-    index = counter(num_rows * length)
+    index = counter(length)
+    if len(ends) <= FEW_DOCUMENTS:
+        place = np.empty(num_rows * length, dtype=np.int64)
+        place.reshape(shape)[:] = index
+        starts = (ends + 1).tolist()
+        for start, following in zip(starts, [*starts[1:], num_rows * length], strict=False):  # no start: no pair
+            end = min(following, (start // length + 1) * length)  # a document ends with its row at the latest
+            place[start:end] = index[: end - start]
+        return place.reshape(shape)
     starts = np.concatenate([np.arange(0, num_rows * length, length), ends + 1])
     starts.sort()
     # A document that ends with its row starts nothing: the next row does. One such start may lie past the end.
     starts = starts[: starts.searchsorted(num_rows * length)]
-    if len(starts) <= FEW_DOCUMENTS:
-        bounds = [*starts.tolist(), num_rows * length]
-        pieces = [index[: end - start] for start, end in zip(bounds[:-1], bounds[1:], strict=True)]
-        return np.concatenate(pieces).reshape(shape)
     first = np.repeat(starts, np.diff(starts, append=num_rows * length))
-    return np.subtract(index, first, out=first).reshape(shape)
+    return np.subtract(np.arange(num_rows * length), first, out=first).reshape(shape)
 
 
 @lru_cache(maxsize=8)
-def counter(size: int) -> NDArray[np.int64]:
-    """0, 1, ..., size - 1, made once and never written to."""
-    index = np.arange(size)
+def counter(length: int) -> NDArray[np.int64]:
+    """0, 1, ..., length - 1, made once and never written to."""
+    index = np.arange(length)
     index.flags.writeable = False
     return index

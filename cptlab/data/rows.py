@@ -18,6 +18,7 @@ class Rows(Protocol):
     """How a corpus is cut into rows of T tokens and the one that follows."""
 
     corpus: Corpus
+    sequence_length: int
 
     def __len__(self) -> int:
         """Number of rows."""
@@ -78,11 +79,10 @@ def gather(corpus: Corpus, row: NDArray[np.int64], sequence_length: int) -> NDAr
 
 def read_batch(
     sources: Sequence[Rows], corpus: NDArray[np.int64], row: NDArray[np.int64], replayed: NDArray[np.bool_],
-    sequence_length: int, eos_id: int, vocab_size: int | None,
+    eos_id: int, vocab_size: int | None = None,
 ) -> Batch:  # fmt: skip
     """(B,) corpora and row numbers -> the batch of these rows, in this order. UserError for ids out of range."""
-    kind = "uint32" if any(source.corpus.dtype == "uint32" for source in sources) else "uint16"
-    raw = np.empty((len(row), sequence_length + 1), dtype=kind)
+    raw = np.empty((len(row), sources[0].sequence_length + 1), dtype=widest(sources))
     for source, number, into in zip(corpus.tolist(), row.tolist(), raw, strict=True):
         sources[source].read(number, into)
     if vocab_size is not None and raw.size and raw.max() >= vocab_size:
@@ -93,6 +93,14 @@ def read_batch(
             f" {vocab_size} tokens; the file is corrupt or of another tokenizer: build the corpora again"
         )
     return pack(raw, eos_id, corpus, replayed)
+
+
+def widest(sources: Sequence[Rows]) -> str:
+    """The type that holds the tokens of all corpora."""
+    for source in sources:
+        if source.corpus.dtype == "uint32":
+            return "uint32"
+    return "uint16"
 
 
 def evaluation_batch(corpus: Corpus, rows: int, sequence_length: int, eos_id: int) -> Batch:

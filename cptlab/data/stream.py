@@ -21,7 +21,7 @@ from cptlab.replay.base import Replay
 __all__ = ["TokenStream", "evaluation_batch", "gather", "num_rows"]
 Index = NDArray[np.int64]
 Order = tuple[Index, Index, NDArray[np.bool_]]  # corpus, row, replayed of every row of a block of steps
-BLOCK_ROWS = 8192  # rows whose order is worked out together
+BLOCK_ROWS = 32768  # rows whose order is worked out together
 
 
 class TokenStream:
@@ -44,7 +44,10 @@ class TokenStream:
         self.steps, self.rows_per_step, self.sequence_length = steps, rows_per_step, sequence_length
         self.eos_id, self.vocab_size, self.seed, self.replay = eos_id, vocab_size, seed, replay
         self.max_epochs, self.on_max_epochs = max_epochs, on_max_epochs
-        cut = [ConcatRows(c, sequence_length) if packing == "concat" else BestFitRows(c, sequence_length, eos_id) for c in self.corpora]  # fmt: skip
+        cut = [
+            ConcatRows(corpus, sequence_length) if packing == "concat" else BestFitRows(corpus, sequence_length, eos_id)
+            for corpus in self.corpora
+        ]
         self.rows: list[Rows] = list(cut)
         facts = {n: CorpusFacts(r.corpus.num_tokens, len(r), r.tokens) for n, r in zip(self.names, cut, strict=True)}
         mixture.prepare(facts, steps * rows_per_step)
@@ -128,9 +131,7 @@ class TokenStream:
         corpus, row, replayed = self._order(start, min(start + length, self.planned_steps))
         first = (step - start) * rows
         own = slice(first + rank * rows // world_size, first + (rank + 1) * rows // world_size)
-        return read_batch(
-            self.rows, corpus[own], row[own], replayed[own], self.sequence_length, self.eos_id, self.vocab_size
-        )
+        return read_batch(self.rows, corpus[own], row[own], replayed[own], self.eos_id, self.vocab_size)
 
     def _order(self, start: int, end: int) -> Order:
         """Corpus, row and replay label of every row of steps `start` to `end`, in the order of training."""

@@ -9,7 +9,6 @@ single rows finds its minimum.
 """
 
 from collections import deque
-from math import floor
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,41 +43,49 @@ class Apportioner:
         cumulative = np.cumsum(np.vstack([self.target, weights]), axis=0)[1:]
         self.target = cumulative[-1]
         active = np.count_nonzero(cumulative, axis=1).tolist()
-        counts = []
+        counts, given, past = [], self.given, self.past
         for target, sources in zip((cumulative * self.block_rows).tolist(), active, strict=True):
-            owed = [t - g for t, g in zip(target, self.given, strict=True)]
-            count = [max(floor(o + 1e-9), 0) for o in owed]
-            left = [o - c for o, c in zip(owed, count, strict=True)]
-            give_the_rest(count, left, self.block_rows - sum(count))
+            left = [t - g for t, g in zip(target, given, strict=True)]
+            count = [int(o + 1e-9) if o > 0 else 0 for o in left]
+            left = [o - c for o, c in zip(left, count, strict=True)]
+            missing = self.block_rows - sum(count)
+            if missing:
+                give_the_rest(count, left, missing)
             if sources > 2:
-                exchange(count, left, self.past[0])
-            self.past.append(left)
-            self.given = [g + c for g, c in zip(self.given, count, strict=True)]
+                exchange(count, left, past[0])
+            past.append(left)
+            given = [g + c for g, c in zip(given, count, strict=True)]
             counts.append(count)
+        self.given = given
         return np.array(counts, dtype=np.int64)
 
 
 def give_the_rest(count: list[int], left: list[float], missing: int) -> None:
     """Give `missing` more rows to the most owed, or take them from the least owed; ties go to the first source."""
     if missing > 0:
-        for i in sorted(range(len(left)), key=lambda i: -left[i])[:missing]:
+        for i in sorted(range(len(left)), key=left.__getitem__, reverse=True)[:missing]:
             count[i] += 1
             left[i] -= 1
-    elif missing < 0:
-        for i in sorted((i for i, c in enumerate(count) if c), key=lambda i: left[i])[:-missing]:
+    else:
+        for i in sorted((i for i, c in enumerate(count) if c), key=left.__getitem__)[:-missing]:
             count[i] -= 1
             left[i] += 1
 
 
 def exchange(count: list[int], left: list[float], before: list[float]) -> None:
     """Move single rows between sources while that brings the deviations down. left, before: rows owed."""
-    if all(-NEAR < a < NEAR and -NEAR < a - b < NEAR for a, b in zip(left, before, strict=True)):
+    for a, b in zip(left, before, strict=True):
+        if not (-NEAR < a < NEAR and -NEAR < a - b < NEAR):
+            break
+    else:
         return
     sources = range(len(left))
     while True:
-        now = [cost(a, b) for a, b in zip(left, before, strict=True)]
-        more = [cost(a - 1, b) - c for a, b, c in zip(left, before, now, strict=True)]
-        less = [cost(a + 1, b) - c if n else np.inf for a, b, c, n in zip(left, before, now, count, strict=True)]
+        more, less = [], []
+        for a, b, n in zip(left, before, count, strict=True):
+            now = cost(a, b)
+            more.append(cost(a - 1, b) - now)
+            less.append(cost(a + 1, b) - now if n else np.inf)
         to = min(sources, key=more.__getitem__)
         of = min(sources, key=less.__getitem__)
         if more[to] + less[of] > -1e-9:

@@ -68,6 +68,7 @@ class EvalRow:
     num_bytes: int
     loss_se: float  # [nat/token], over rows
     seconds: float  # since the start of the attempt
+    epochs_by_corpus: dict[str, float] = field(default_factory=dict)  # passes over the rows of each corpus
 
     @property
     def loss(self) -> float:

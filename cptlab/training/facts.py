@@ -47,7 +47,18 @@ def identify(config: TrainConfig, corpora: Corpora, base: Base) -> str:
             "rows_per_step": config.rows_per_step,
             "seed": config.seed,
         }
+        | row_choices(config)
     )  # fmt: skip
+
+
+def row_choices(config: TrainConfig) -> dict:
+    """What changes the rows of a run, left out where it is as it always was: older run_ids stay."""
+    data, chosen = config.data, {}
+    if data.packing != "concat":
+        chosen["packing"] = data.packing
+    if data.max_epochs is not None and data.on_max_epochs == "cap":
+        chosen["max_epochs"] = data.max_epochs
+    return chosen
 
 
 def gather_facts(

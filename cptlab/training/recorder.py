@@ -93,10 +93,10 @@ class Recorder(L.Callback):
         areas = (float(self.lr_area[now]), float(self.anneal_area[now])) if step else (0.0, 0.0)
         return EvalRow(
             run_id=self.folder.path.name, attempt=self.folder.attempt, step=step,
-            tokens_seen=step * self.stream.tokens_per_step, tokens_by_corpus=self.stream.tokens_by_corpus(step),
+            tokens_seen=self.stream.tokens_seen(step), tokens_by_corpus=self.stream.tokens_by_corpus(step),
             unique_tokens_by_corpus=self.stream.unique_tokens_by_corpus(step),
             replay_tokens=self.stream.replay_tokens(step), lr=float(self.rates[now]) if step else 0.0,
             lr_area=areas[0], anneal_area=areas[1], domain=domain, split=split, loss_sum=measured.loss_sum,
             num_tokens=measured.num_tokens, num_bytes=measured.num_bytes, loss_se=measured.loss_se,
-            seconds=round(time.monotonic() - self.started, 3),
+            seconds=round(time.monotonic() - self.started, 3), epochs_by_corpus=self.stream.epochs_by_corpus(step),
         )  # fmt: skip

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -62,7 +64,7 @@ def test_shares_in_thousandths_are_exact_over_every_window_of_a_thousand_rows():
 def test_segments_give_the_counts_of_the_whole(seed, lengths):
     weights = np.random.default_rng(seed).dirichlet(np.ones(4), sum(lengths))
     one, bounds = Apportioner(4, 16), np.cumsum([0, *lengths])
-    parts = [one.take(weights[a:b]) for a, b in zip(bounds[:-1], bounds[1:], strict=True)]
+    parts = [one.take(weights[a:b]) for a, b in pairwise(bounds)]
     np.testing.assert_array_equal(np.vstack(parts), apportion(weights, 16))
 
 

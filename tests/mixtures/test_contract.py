@@ -72,7 +72,7 @@ def test_rows_are_shares_and_each_depends_on_its_u_alone(name, u):
     np.testing.assert_allclose(got, alone, rtol=1e-12)
 
 
-@pytest.mark.parametrize("name", set(MAKE) - {"domain_order"})
+@pytest.mark.parametrize("name", sorted(MAKE.keys() - {"domain_order"}))
 def test_the_order_of_the_corpora_moves_columns_and_nothing_else(name):
     u = np.array([0.2, 0.9])
     got = prepared(MAKE[name]()).weights(u, CORPORA, "general")

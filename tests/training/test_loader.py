@@ -80,4 +80,3 @@ def run_until_killed(folder, first, last, world_size, num_workers):
             log.flush()
             if step == last:
                 os.kill(os.getpid(), signal.SIGKILL)
-
