@@ -40,7 +40,7 @@ def write_row_scores(config: TrainConfig, corpus: str, file: str | Path, batch_r
         row = np.arange(start, min(start + batch_rows, len(scores)))
         part = read_batch(
             point.stream.rows, np.full(len(row), source), row, np.zeros(len(row), bool),
-            config.data.sequence_length, point.corpora.eos_id, point.corpora.vocab_size,
+            point.corpora.eos_id, point.corpora.vocab_size,
         )  # fmt: skip
         tensors = to_tensors(part, slice(None), device)
         with torch.no_grad():
