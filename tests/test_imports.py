@@ -38,6 +38,7 @@ HOMES_OF = {
     "lightning": {
         "training/adaptive_replay.py",
         "training/adaptive_mixture.py",
+        "training/interrupt.py",
         "training/module.py",
         "training/recorder.py",
         "training/run.py",
