@@ -10,6 +10,7 @@ from cptlab.mixtures.base import Mixture
 from cptlab.models.base import Model
 from cptlab.replay.base import Replay
 from cptlab.schedules.base import Schedule
+from cptlab.selection.base import Selection
 from cptlab.training.machine import Single
 from cptlab.training.objective import Objective
 from cptlab.training.optimizer import Optimizer
@@ -44,6 +45,7 @@ class TrainConfig:
 
     model: Model = MISSING
     data: DataSource = MISSING
+    selection: Selection = MISSING
     mixture: Mixture = MISSING
     replay: Replay = MISSING
     lr_schedule: Schedule = MISSING
@@ -69,6 +71,7 @@ class TrainConfig:
         if self.seed < 0:
             raise UserError(f"seed is {self.seed}; it must be 0 or more")
         self.lr_schedule.check(self.tokens_total)
+        self.replay.check(self.data.general)
 
     @property
     def tokens_per_step(self) -> int:

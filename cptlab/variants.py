@@ -14,6 +14,7 @@ from typing import TypeVar
 HOMES = {
     "model": "cptlab.models",
     "data": "cptlab.data.sources",
+    "selection": "cptlab.selection",
     "mixture": "cptlab.mixtures",
     "replay": "cptlab.replay",
     "lr_schedule": "cptlab.schedules",

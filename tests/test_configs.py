@@ -12,6 +12,7 @@ from cptlab.variants import discover
 TRAIN_GROUPS = [
     "model",
     "data",
+    "selection",
     "mixture",
     "replay",
     "lr_schedule",
@@ -20,7 +21,12 @@ TRAIN_GROUPS = [
     "machine",
     "tracking",
 ]
-NEEDS = {"model=pretrained": ["model.path=x"]}
+NEEDS = {
+    "model=pretrained": ["model.path=x"],
+    "selection=perplexity": ["selection.model=x"],
+    "selection=dsir": ["selection.target=x"],
+    "selection=got_d": ["selection.target=x"],
+}
 CHOICES = [f"{group}={name}" for group in TRAIN_GROUPS for name in options(group)]
 
 

@@ -23,6 +23,7 @@ ALLOWED = {
     "report": {"decisions", "fitting", "records"},
     "data": {"mixtures", "replay"},
     "models": set(),
+    "selection": {"data", "models"},
     "training": {"data", "models", "schedules", "mixtures", "replay", "records", "config"},
     "sweeps": {"config", "records", "training", "launch"},
 }
@@ -35,6 +36,7 @@ HOMES_OF = {
         "data/tokenizer.py",
     },
     "lightning": {
+        "training/adaptive_replay.py",
         "training/adaptive_mixture.py",
         "training/module.py",
         "training/recorder.py",
@@ -45,6 +47,7 @@ HOMES_OF = {
     "flash_attn": {"training/attention.py"},
     "bitsandbytes": {"training/optimizer.py"},
     "sklearn": {"estimator.py"},
+    "ot": {"selection/got_d.py"},
 }
 
 

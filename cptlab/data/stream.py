@@ -65,7 +65,8 @@ class TokenStream:
     ) -> "TokenStream":  # fmt: skip
         """Plan all steps among mixture and replay; the clock u is that after the batch's tokens."""
         stream = cls(corpora, mixture, replay, general=general, steps=steps, **rest)
-        u = (np.arange(mixture.planned_at_start(steps)) + 1.0) / steps
+        planned = min(mixture.planned_at_start(steps), replay.planned_at_start(steps))
+        u = (np.arange(planned) + 1.0) / steps
         stream.extend(mixture.weights(u, stream.names, general), replay.share(u))
         return stream
 

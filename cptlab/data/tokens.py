@@ -1,15 +1,11 @@
 """One corpus as token ids in a memory-mapped file: headless, little-endian, EOS after each document."""
 
 import hashlib
-from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import tee
 from pathlib import Path
 
 import numpy as np
 
-from cptlab.data.sources.base import SPLITS, Document, split_of
-from cptlab.data.tokenizer import Tokenizer
 from cptlab.errors import UserError
 
 
@@ -59,45 +55,6 @@ class Corpus:
 def token_dtype(vocab_size: int) -> str:
     """The smallest of uint16 and uint32 that holds every id."""
     return "uint16" if vocab_size <= 2**16 else "uint32"
-
-
-def write_corpus(name: str, documents: Iterable[Document], tokenizer: Tokenizer, folder: Path) -> dict[str, Corpus]:
-    """Tokenise documents into `<folder>/<name>.<split>.bin`, one file a split. Streams: memory is bounded."""
-    dtype = token_dtype(tokenizer.vocab_size)
-    kind = np.dtype(dtype).newbyteorder("<")
-    counts = {split: [0, 0, 0] for split in SPLITS}  # tokens, bytes, documents
-    digests = {split: hashlib.sha256() for split in SPLITS}
-    files = {split: open(folder / f"{name}.{split}.bin", "wb") for split in SPLITS}  # noqa: SIM115
-    originals, texts = tee(documents)
-    try:
-        for document, ids in zip(originals, tokenizer.encode(d.text for d in texts), strict=True):
-            split = split_of(document)
-            ids.append(tokenizer.eos_id)
-            data = np.array(ids, dtype=kind).tobytes()
-            files[split].write(data)
-            digests[split].update(data)
-            count = counts[split]
-            count[0] += len(ids)
-            count[1] += len(document.text.encode())
-            count[2] += 1
-    finally:
-        for file in files.values():
-            file.close()
-    return {
-        split: Corpus(
-            name=name,
-            domain=name,
-            split=split,
-            path=str(folder / f"{name}.{split}.bin"),
-            num_tokens=counts[split][0],
-            num_bytes=counts[split][1],
-            num_documents=counts[split][2],
-            tokenizer_hash=tokenizer.hash,
-            content_hash=digests[split].hexdigest(),
-            dtype=dtype,
-        )
-        for split in SPLITS
-    }
 
 
 def sha256_file(path: str | Path) -> str:

@@ -28,6 +28,13 @@ class Replay(ABC):
     def share(self, u: Array) -> Array:
         """Share of each block's tokens that Replay draws, at progress u: (n,) -> (n,), in [0, 1)."""
 
+    def check(self, general: str) -> None:  # noqa: B027 - most replay needs none
+        """UserError if this replay needs a general corpus and the study names none."""
+
+    def planned_at_start(self, steps: int) -> int:
+        """How many of the run's steps `share` plans before the first; the rest is planned as it is decided."""
+        return steps
+
 
 @dataclass(kw_only=True)
 class BufferReplay(Replay):

@@ -4,8 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cptlab.errors import UserError
-from cptlab.replay.base import Array, Replay
+from cptlab.replay.base import Array, Replay, check_share
 from cptlab.variants import variant
 
 
@@ -17,8 +16,7 @@ class FixedReplay(Replay):
     replay_share: float = 0.05  # share of all tokens, in [0, 1)
 
     def __post_init__(self) -> None:
-        if not 0 <= self.replay_share < 1:
-            raise UserError(f"replay.replay_share is {self.replay_share}; it must lie in [0, 1)")
+        check_share("replay.replay_share", self.replay_share)
 
     def share(self, u: Array) -> Array:
         """`replay_share` everywhere."""

@@ -16,35 +16,26 @@ from typing import TYPE_CHECKING, Any
 import lightning as L
 import numpy as np
 
-from cptlab.data.stream import TokenStream
 from cptlab.errors import UserError
 from cptlab.mixtures.adaptive import AdaptiveMixture, Evidence
-from cptlab.replay.base import Replay
 from cptlab.training.evaluate import measure
 from cptlab.training.module import CPTModule, NotFiniteError
+from cptlab.training.segments import Segments
 
 if TYPE_CHECKING:
-    from cptlab.config import TrainConfig
     from cptlab.training.recorder import Recorder
 
 ARRAYS = ("weights", "rows", "before", "now")  # of Evidence
 
 
-def steering(config: TrainConfig, stream: TokenStream, recorder: Recorder) -> list[L.Callback]:
-    """The callback of a mixture that learns; none for any other."""
-    if not isinstance(config.mixture, AdaptiveMixture):
-        return []
-    return [Steering(config.mixture, config.replay, stream, recorder)]
-
-
 class Steering(L.Callback):
     """Decides after the steps of `mixture.decision_steps`, from losses of the `valid` split alone."""
 
-    def __init__(self, mixture: AdaptiveMixture, replay: Replay, stream: TokenStream, recorder: Recorder) -> None:
-        self.mixture, self.replay, self.stream, self.recorder = mixture, replay, stream, recorder
+    def __init__(self, mixture: AdaptiveMixture, segments: Segments, recorder: Recorder) -> None:
+        self.mixture, self.segments, self.stream, self.recorder = mixture, segments, segments.stream, recorder
         self.file = recorder.folder.path / "mixture.jsonl"
-        self.names = tuple(corpus.name for corpus in stream.corpora)
-        self.marks = mixture.decision_steps(stream.steps)
+        self.names = tuple(corpus.name for corpus in self.stream.corpora)
+        self.marks = mixture.decision_steps(self.stream.steps)
         self.shares = mixture.start(self.names)  # in force where the plan ends
         self.history: list[Evidence] = []
         self.first = np.full(len(self.names), np.nan)  # valid losses before the first update
@@ -66,7 +57,7 @@ class Steering(L.Callback):
     ) -> None:
         """A decision, where one is due that no earlier attempt made."""
         step = trainer.global_step
-        if step in self.marks and step == self.stream.planned_steps:
+        if step == self.segments.next_mark("mixture"):
             evidence = self._evidence(step, self._losses(pl_module, step))  # type: ignore[arg-type]
             line = as_line(evidence, self.mixture.decide([*self.history, evidence]))
             append_line(self.file, line)
@@ -89,18 +80,15 @@ class Steering(L.Callback):
 
     def _take(self, line: Mapping) -> None:
         """Plan what a line decides. UserError for a line that is not of this run."""
-        due = self.marks[len(self.history)] if len(self.history) < len(self.marks) else None
+        due = self.segments.next_mark("mixture")
         if line["step"] != due or tuple(line["corpora"]) != self.names:
             raise UserError(
                 f"{self.file} has a decision for {', '.join(line['corpora'])} at step {line['step']} where one for"
                 f" {', '.join(self.names)} at {due} belongs; move the file away to decide anew"
             )
-        later = [mark for mark in self.marks if mark > line["step"]]
-        end = later[0] if later else self.stream.steps
-        u = (np.arange(line["step"], end) + 1.0) / self.stream.steps
         self.history.append(from_line(line))
-        self.shares = np.array(line["decided"], dtype=np.float64)
-        self.stream.extend(np.tile(self.shares, (len(u), 1)), self.replay.share(u))
+        shares = self.shares = np.array(line["decided"], dtype=np.float64)
+        self.segments.decided("mixture", line["step"], lambda u: np.tile(shares, (len(u), 1)))
 
     def _evidence(self, step: int, losses: np.ndarray) -> Evidence:
         last = self.history[-1] if self.history else None

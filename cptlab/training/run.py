@@ -54,7 +54,7 @@ def open_point(config: TrainConfig) -> Point:
     """Open corpora, base and order. UserError for anything that does not fit together; no torch yet."""
     base = config.model.base()
     weights = config.model.folder()
-    corpora = prepare(config.data, str(weights) if weights else None)
+    corpora = prepare(config.data, str(weights) if weights else None, config.selection)
     if weights and config.data.tokenizer != "auto":
         check_tokenizer(corpora, weights)
     stream = TokenStream.plan(
@@ -140,9 +140,9 @@ def fit_steps(config: TrainConfig, model: PreTrainedModel, stream: TokenStream, 
     """Every optimizer step of the run, the recorder looking on."""
     import lightning as L
 
-    from cptlab.training.adaptive_mixture import steering
     from cptlab.training.loader import step_loader
     from cptlab.training.module import CPTModule
+    from cptlab.training.steering import steering
 
     module = CPTModule(
         model, config.objective, config.optimizer, config.lr_schedule, stream.tokens_per_step, config.tokens_total

@@ -98,7 +98,7 @@ def test_the_builder_leaves_nothing_behind_when_a_file_is_bad(source, tmp_path):
     source.corpora["b"] = str(tmp_path / "bad.jsonl")
     with pytest.raises(UserError, match="line 2"):
         prepare(source)
-    left = [p.name for p in Path(source.cache_dir).iterdir() if p.name not in {".lock", ".hashes", "tokenizers"}]
+    left = [p.name for p in Path(source.cache_dir).iterdir() if p.name not in {".locks", ".hashes", "tokenizers"}]
     assert left == []
 
 

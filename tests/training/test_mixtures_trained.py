@@ -17,11 +17,12 @@ from cptlab.errors import UserError
 from cptlab.mixtures.ucb import UCB
 from cptlab.records.run import RunFolder, read_rows
 from cptlab.sweeps.preflight import compose_point
-from cptlab.training.adaptive_mixture import Steering, read_decisions
+from cptlab.training.adaptive_mixture import read_decisions
 from cptlab.training.evaluate import measure
 from cptlab.training.module import CPTModule
 from cptlab.training.row_scores import write_row_scores
 from cptlab.training.run import open_point, train_point
+from cptlab.training.steering import steering as steering_of
 
 ROOT = Path(__file__).parents[2]
 STEPS20 = ["tokens=1280", "save_model=false"]
@@ -163,7 +164,7 @@ def test_a_checkpoint_holds_every_decision(study, tmp_path):
 
     def steering(path):
         point = open_point(compose_point([*study, *LEARNS]))
-        return Steering(point.config.mixture, point.config.replay, point.stream, Seen(path)), point.stream
+        return steering_of(point.config, point.stream, Seen(path))[0], point.stream
 
     state = steering(folder)[0].state_dict()
     fresh, stream = steering(tmp_path / "copy")

@@ -14,7 +14,7 @@ from cptlab.data.sources.base import (
     held_out_split,
     split_of,
 )
-from cptlab.data.sources.reading import file_hash, find_files, read_texts
+from cptlab.data.sources.reading import Position, Scored, file_hash, find_files, read_scored
 from cptlab.errors import UserError, closest
 from cptlab.variants import variant
 
@@ -32,9 +32,14 @@ class Files(DataSource):
     corpora: dict[str, str] = field(default_factory=dict)  # name -> file, folder or glob
     valid: dict[str, str] = field(default_factory=dict)  # name -> the same, held out; may lack names
     text_key: str = "text"  # field or column that holds the text
+    separator: str = ""  # ends a document of plain text, e.g. "\n\n"; "" = a file is one document
+    errors: str = "strict"  # bytes that are not UTF-8: strict (refused) or replace (by U+FFFD)
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.errors not in ("strict", "replace"):
+            raise UserError(f"data.errors is {self.errors}.{closest(self.errors, ('strict', 'replace'))}")
+        self._position = Position()
         if self.corpora:
             check_names(list(self.corpora), self.general)
         for name in self.valid:
@@ -43,6 +48,13 @@ class Files(DataSource):
 
     def documents(self) -> Documents:
         """One reader a corpus; held-out documents come first."""
+        return self._readers({})
+
+    def scored(self, name: str, column: str) -> Callable[[], Iterator[Document]]:
+        """The same reader, with the field or column of numbers."""
+        return self._readers({name: column})[name]
+
+    def _readers(self, columns: dict[str, str]) -> Documents:
         given: set[str] = set()  # documents of the files in `valid`
         drawn: set[str] = set()  # held out by hash, of the corpora that `valid` does not name
         collected: list[bool] = []
@@ -50,26 +62,28 @@ class Files(DataSource):
         def collect() -> None:
             if collected or not self.valid:
                 return
-            given.update(content_id(text) for name in self.valid for text in self._texts("valid", name))
+            given.update(content_id(text) for name in self.valid for text in self._texts("valid", name) if text)
             for name in self.corpora.keys() - self.valid.keys():
                 for text in self._texts("corpora", name):
                     document = Document(content_id(text), text)
-                    if split_of(document) != "train":
+                    if text and split_of(document) != "train":
                         drawn.add(document.id)
             collected.append(True)
 
         def corpus(name: str) -> Callable[[], Iterator[Document]]:
             def read() -> Iterator[Document]:
                 collect()
+                kinds = ("valid", "corpora") if name in self.valid else ("corpora",)
+                self._position = Position(sum(p.stat().st_size for kind in kinds for p in self._files(kind, name)))
                 if name in self.valid:
                     for text in self._texts("valid", name):
                         key = content_id(text)
                         yield Document(key, text, held_out_split(key))
-                for text in self._texts("corpora", name):
+                for text, score in self._scored("corpora", name, columns.get(name, "")):
                     key = content_id(text)
                     if key in given or (name in self.valid and key in drawn):
                         continue
-                    yield Document(key, text, "train" if name in self.valid else "")
+                    yield Document(key, text, "train" if name in self.valid else "", score)
 
             return read
 
@@ -79,6 +93,8 @@ class Files(DataSource):
         """Corpus names, the bytes of their files, and how the text is found in them."""
         check_names(list(self.corpora), self.general)
         parts = ["files 1", self.text_key]
+        if self.separator or self.errors != "strict":
+            parts.append(f"{self.errors} {self.separator!r}")
         for kind, paths in (("corpora", self.corpora), ("valid", self.valid)):
             for name in paths:
                 for path in self._files(kind, name):
@@ -90,5 +106,13 @@ class Files(DataSource):
         return find_files(f"data.{kind}.{name}", getattr(self, kind)[name])
 
     def _texts(self, kind: str, name: str) -> Iterator[str]:
+        return (text for text, _ in self._scored(kind, name, ""))
+
+    def _scored(self, kind: str, name: str, column: str) -> Iterator[Scored]:
+        how = {"separator": self.separator, "errors": self.errors, "score_key": column}
         for path in self._files(kind, name):
-            yield from read_texts(name, path, self.text_key)
+            yield from read_scored(name, path, self.text_key, position=self._position, **how)
+
+    def share_read(self) -> float | None:
+        """By the bytes of the files."""
+        return self._position.share()

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from cptlab.data.sources.base import DataSource, Document, Documents, check_names, content_id
-from cptlab.data.sources.reading import checked, file_hash, nearby
+from cptlab.data.sources.reading import checked, checked_score, file_hash, nearby
 from cptlab.errors import UserError, closest
 from cptlab.variants import variant
 
@@ -34,6 +34,13 @@ class Hub(DataSource):
 
     def documents(self) -> Documents:
         """One streaming reader a corpus."""
+        return self._readers({})
+
+    def scored(self, name: str, column: str) -> Callable[[], Iterator[Document]]:
+        """The same reader, with a column of numbers."""
+        return self._readers({name: column})[name]
+
+    def _readers(self, columns: dict[str, str]) -> Documents:
 
         def corpus(name: str) -> Callable[[], Iterator[Document]]:
             def read() -> Iterator[Document]:
@@ -41,9 +48,9 @@ class Hub(DataSource):
                 for number, row in enumerate(rows):
                     if self.max_documents is not None and number >= self.max_documents:
                         break
-                    text = checked(row, self.text_key, f"corpus {name}: row {number + 1} of {self.corpora[name]}")
-                    if text.strip():
-                        yield Document(content_id(text), text)
+                    where = f"corpus {name}: row {number + 1} of {self.corpora[name]}"
+                    text = checked(row, self.text_key, where)
+                    yield Document(content_id(text), text, score=checked_score(row, columns.get(name, ""), where))
 
             return read
 

@@ -12,31 +12,34 @@ import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+from cptlab.data.sources.plain_text import Position, read_parts, read_plain
 from cptlab.errors import UserError, closest
 
 JSON_LINES = (".jsonl", ".jsonl.gz", ".jsonl.zst")
 PLAIN_TEXT = (".txt", ".md")
 KNOWN = (*JSON_LINES, ".parquet", *PLAIN_TEXT)
+Scored = tuple[str, float | None]  # a text and its score
 
 
-def find_files(key: str, pattern: str) -> list[Path]:
+def find_files(key: str, pattern: str, known: tuple[str, ...] = KNOWN) -> list[Path]:
     """The files of a path, a folder (all in it that can be read, sorted) or a glob; never none."""
     path = Path(pattern).expanduser()
     if path.is_file():
-        if not path.name.endswith(KNOWN):
-            raise UserError(f"{key}: the format of {path} is not known; use one of {', '.join(KNOWN)}.")
+        if not path.name.endswith(known):
+            raise UserError(f"{key}: the format of {path} is not known; use one of {', '.join(known)}.")
         return [path]
     if path.is_dir():
-        found = sorted(p for p in path.rglob("*") if p.is_file() and p.name.endswith(KNOWN))
+        found = sorted(p for p in path.rglob("*") if p.is_file() and p.name.endswith(known))
         if not found:
-            raise UserError(f"{key}: the folder {path} has no file of {', '.join(KNOWN)}.")
+            raise UserError(f"{key}: the folder {path} has no file of {', '.join(known)}.")
         return found
     if any(c in pattern for c in "*?["):
         matches = (Path(p) for p in glob.glob(str(path), recursive=True))
-        found = sorted(p for p in matches if p.is_file() and p.name.endswith(KNOWN))
+        found = sorted(p for p in matches if p.is_file() and p.name.endswith(known))
         if not found:
-            raise UserError(f"{key}: no file of {', '.join(KNOWN)} matches {pattern}.")
+            raise UserError(f"{key}: no file of {', '.join(known)} matches {pattern}.")
         return found
     raise UserError(f"{key}: there is no {path}.{nearby(path)}")
 
@@ -53,57 +56,80 @@ def nearby(path: Path) -> str:
     return f" Did you mean {near[0]}?" if near else ""
 
 
-def read_texts(corpus: str, path: Path, text_key: str) -> Iterator[str]:
-    """The texts of one file, empty ones left out."""
+def read_texts(corpus: str, path: Path, text_key: str, **how: Any) -> Iterator[str]:
+    """The texts of `read_scored`."""
+    return (text for text, _ in read_scored(corpus, path, text_key, **how))
+
+
+def read_scored(
+    corpus: str,
+    path: Path,
+    text_key: str,
+    *,
+    separator: str = "",
+    errors: str = "strict",
+    position: Position | None = None,
+    score_key: str = "",
+) -> Iterator[Scored]:
+    """The texts of one file, "" for one without a letter, each with its score.
+
+    separator: ends a document of plain text; "" = the file is one. errors: strict or replace, for bytes that
+    are not UTF-8. score_key: the field or column of the score; "" = none is read.
+    """
     name = path.name
     empty = True
+    position = position or Position()
     if name.endswith(PLAIN_TEXT):
-        texts = read_plain(corpus, path)
+        if score_key:
+            raise UserError(f"selection.score={score_key}: corpus {corpus} has plain text without scores ({path}).")
+        plain = (
+            read_plain(corpus, path, errors) if not separator else read_parts(corpus, path, separator, errors, position)
+        )
+        entries = ((text, None) for text in plain)
     elif name.endswith(".parquet"):
-        texts = read_parquet(corpus, path, text_key)
+        entries = read_parquet(corpus, path, text_key, score_key)
     else:
-        texts = read_json_lines(corpus, path, text_key)
-    for text in texts:
+        entries = read_json_lines(corpus, path, text_key, errors, position, score_key)
+    for text, score in entries:
         if text.strip():
             empty = False
-            yield text
+            yield text, score
+        else:
+            yield "", score
+    position.done += path.stat().st_size
+    position.current = None
     if empty:
         raise UserError(f"corpus {corpus}: {path} is empty; remove it or give it text.")
 
 
-def read_plain(corpus: str, path: Path) -> Iterator[str]:
-    """One document a file."""
-    data = path.read_bytes()
-    try:
-        yield data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise UserError(
-            f"corpus {corpus}: {path} is not UTF-8 at byte {error.start} (line {line}); convert it."
-        ) from error
-
-
-def read_json_lines(corpus: str, path: Path, text_key: str) -> Iterator[str]:
+def read_json_lines(
+    corpus: str, path: Path, text_key: str, errors: str, position: Position, score_key: str
+) -> Iterator[Scored]:
     """One document a line: an object with the field `text_key`."""
-    number = 0
+    number = place = 0
 
     def where() -> str:
         return f"corpus {corpus}: line {number} of {path}"
 
     try:
-        with open_bytes(path) as lines:
+        with open_bytes(path, position) as lines:
             for number, line in enumerate(lines, 1):  # noqa: B007 (`where` reads it)
+                place += len(line)
                 if not line.strip():
                     continue
                 try:
-                    entry = json.loads(line.decode("utf-8").removeprefix("\ufeff"))
+                    entry = json.loads(line.decode("utf-8", errors).removeprefix("\ufeff"))
                 except UnicodeDecodeError as error:
-                    raise UserError(f"{where()} is not UTF-8 (byte {error.start} of the line); convert it.") from error
+                    raise UserError(
+                        f"{where()} is not UTF-8 (byte {error.start} of the line), byte"
+                        f" {place - len(line) + error.start} of the text; convert it, or give data.errors=replace to"
+                        " read U+FFFD there."
+                    ) from error
                 except (ValueError, RecursionError) as error:
                     raise UserError(f"{where()} is no JSON ({error}); mend the line.") from error
                 if not isinstance(entry, dict):
                     raise UserError(f"{where()} is a JSON {type(entry).__name__}, no object; mend the line.")
-                yield checked(entry, text_key, where())
+                yield checked(entry, text_key, where()), checked_score(entry, score_key, where())
     except (OSError, EOFError) as error:
         raise UserError(f"corpus {corpus}: {path} cannot be read after line {number} ({error}).") from error
     except Exception as error:
@@ -112,7 +138,7 @@ def read_json_lines(corpus: str, path: Path, text_key: str) -> Iterator[str]:
         raise UserError(f"corpus {corpus}: {path} cannot be read after line {number} ({error}).") from error
 
 
-def read_parquet(corpus: str, path: Path, text_key: str) -> Iterator[str]:
+def read_parquet(corpus: str, path: Path, text_key: str, score_key: str) -> Iterator[Scored]:
     """One document a row: the column `text_key`."""
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -127,11 +153,16 @@ def read_parquet(corpus: str, path: Path, text_key: str) -> Iterator[str]:
             raise UserError(
                 f'corpus {corpus}: {path} has no column "{text_key}"; set data.text_key.{closest(text_key, names)}'
             )
+        if score_key and score_key not in names:
+            raise UserError(
+                f'corpus {corpus}: {path} has no column "{score_key}"; set selection.score.{closest(score_key, names)}'
+            )
         number = 0
-        for batch in file.iter_batches(batch_size=1024, columns=[text_key]):
-            for text in batch.column(0).to_pylist():
+        for batch in file.iter_batches(batch_size=1024, columns=[text_key, *filter(None, [score_key])]):
+            for entry in batch.to_pylist():
                 number += 1
-                yield checked({text_key: text}, text_key, f"corpus {corpus}: row {number} of {path}")
+                where = f"corpus {corpus}: row {number} of {path}"
+                yield checked(entry, text_key, where), checked_score(entry, score_key, where)
 
 
 def checked(entry: dict, text_key: str, where: str) -> str:
@@ -150,11 +181,25 @@ def checked(entry: dict, text_key: str, where: str) -> str:
     return text
 
 
+def checked_score(entry: dict, score_key: str, where: str) -> float | None:
+    """The score of one entry, None for null or where none is asked for, or the sentence that says what is wrong."""
+    if not score_key:
+        return None
+    if score_key not in entry:
+        raise UserError(f'{where} has no "{score_key}"; set selection.score or mend it.{closest(score_key, entry)}')
+    score = entry[score_key]
+    if score is not None and (isinstance(score, bool) or not isinstance(score, int | float)):
+        raise UserError(f'{where}: its "{score_key}" is a {type(score).__name__}, no number; mend it.')
+    return None if score is None else float(score)
+
+
 @contextlib.contextmanager
-def open_bytes(path: Path) -> Iterator[io.BufferedIOBase]:
+def open_bytes(path: Path, position: Position | None = None) -> Iterator[io.BufferedIOBase]:
     """The bytes of a file, decompressed by its ending."""
     with contextlib.ExitStack() as stack:
         file = stack.enter_context(open(path, "rb"))
+        if position is not None:
+            position.current = file
         if path.name.endswith(".gz"):
             yield stack.enter_context(gzip.GzipFile(fileobj=file))
         elif path.name.endswith(".zst"):

@@ -1,0 +1,1 @@
+"""Selection: which training documents of a corpus are kept when it is built."""
