@@ -70,33 +70,35 @@ def best_fit(length: Index, row_tokens: int) -> Index:
     room: dict[int, list[Index]] = {}  # free tokens -> rows with that much room
     opened = 0
     for size, start, end in zip((-sizes).tolist(), bounds[:-1], bounds[1:], strict=True):
-        todo = order[start:end]
+        ahead = order[start:end]
         for free in sorted(f for f in room if f >= size):
             rows = np.concatenate(room.pop(free))
             fit = free // size
-            used = min(len(rows), -(-len(todo) // fit))
-            todo = _place(row, todo, rows[:used], fit, free, size, room)
+            used = min(len(rows), -(-len(ahead) // fit))
+            ahead = _place(row, ahead, rows[:used], fit, free, size, room)
             if used < len(rows):
                 room.setdefault(free, []).append(rows[used:])
-            if not len(todo):
+            if not len(ahead):
                 break
-        if len(todo):
+        if len(ahead):
             fit = row_tokens // size
-            new = opened + np.arange(-(-len(todo) // fit))
+            new = opened + np.arange(-(-len(ahead) // fit))
             opened += len(new)
-            _place(row, todo, new, fit, row_tokens, size, room)
+            _place(row, ahead, new, fit, row_tokens, size, room)
     return row
 
 
-def _place(row: Index, todo: Index, rows: Index, fit: int, free: int, size: int, room: dict[int, list[Index]]) -> Index:
+def _place(
+    row: Index, ahead: Index, rows: Index, fit: int, free: int, size: int, room: dict[int, list[Index]]
+) -> Index:
     """Fill `rows` with `fit` pieces each, the last one with what is left; returns the pieces left over."""
-    count = min(len(todo), len(rows) * fit)
-    row[todo[:count]] = np.repeat(rows, fit)[:count]
+    count = min(len(ahead), len(rows) * fit)
+    row[ahead[:count]] = np.repeat(rows, fit)[:count]
     last = count - (len(rows) - 1) * fit  # pieces in the last row
     if len(rows) > 1:
         room.setdefault(free - fit * size, []).append(rows[:-1])
     room.setdefault(free - last * size, []).append(rows[-1:])
-    return todo[count:]
+    return ahead[count:]
 
 
 class BestFitRows:

@@ -23,7 +23,7 @@ def locked(path: Path, what: str) -> Iterator[None]:
                 say(f"{what} is being built by {file.read().strip() or 'another process'}; waiting for it ...")
                 fcntl.flock(file, fcntl.LOCK_EX)
             except OSError:
-                pass  # a file system without locks
+                say("this file system knows no locks: build one corpus at a time here")
         file.truncate(0)
         file.write(f"process {os.getpid()} since {time.strftime('%Y-%m-%d %H:%M:%S')}")
         file.flush()
