@@ -207,7 +207,7 @@ def memory(options) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cache", default="corpora/benchmark", help="folder of the tokenised text, in every format")
-    parser.add_argument("--batches", type=int, default=2000)
+    parser.add_argument("--batches", type=int, default=4096)
     parser.add_argument("--repetitions", type=int, default=9)
     parser.add_argument("--clock", choices=("wall", "cpu"), default="wall", help="cpu: on a machine that others use")
     parser.add_argument("--memory", action="store_true")
