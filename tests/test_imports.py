@@ -38,7 +38,6 @@ HOMES_OF = {
     "lightning": {
         "training/adaptive_replay.py",
         "training/adaptive_mixture.py",
-        "training/interrupt.py",
         "training/module.py",
         "training/recorder.py",
         "training/run.py",

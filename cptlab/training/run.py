@@ -140,7 +140,6 @@ def fit_steps(config: TrainConfig, model: PreTrainedModel, stream: TokenStream, 
     """Every optimizer step of the run, the recorder looking on."""
     import lightning as L
 
-    from cptlab.training.interrupt import interruptible
     from cptlab.training.loader import step_loader
     from cptlab.training.module import CPTModule
     from cptlab.training.steering import steering
@@ -148,7 +147,7 @@ def fit_steps(config: TrainConfig, model: PreTrainedModel, stream: TokenStream, 
     module = CPTModule(
         model, config.objective, config.optimizer, config.lr_schedule, stream.tokens_per_step, config.tokens_total
     )
-    with warnings.catch_warnings(), interruptible() as stop:
+    with warnings.catch_warnings():
         # One process that makes its own batches needs no workers; Lightning would warn about that.
         warnings.filterwarnings("ignore", ".*does not have many workers.*")
         warnings.filterwarnings("ignore", ".*`IterableDataset` has `__len__` defined.*")
@@ -156,7 +155,7 @@ def fit_steps(config: TrainConfig, model: PreTrainedModel, stream: TokenStream, 
         trainer = L.Trainer(
             accelerator=config.machine.accelerator, devices=1, max_steps=stream.steps, max_epochs=-1,
             precision={"fp32": "32-true", "bf16": "bf16-mixed"}[config.machine.resolved_precision],  # type: ignore[arg-type]
-            callbacks=[recorder, *steering(config, stream, recorder), *stop], logger=False, enable_checkpointing=False,
+            callbacks=[recorder, *steering(config, stream, recorder)], logger=False, enable_checkpointing=False,
             enable_progress_bar=False, enable_model_summary=False, num_sanity_val_steps=0,
             use_distributed_sampler=False,
         )  # fmt: skip

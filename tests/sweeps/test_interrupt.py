@@ -22,6 +22,7 @@ def test_ctrl_c_stops_the_sweep_and_the_same_command_continues(study, tmp_path):
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background job ignores it
     )
     deadline = time.monotonic() + 120
     while not list(runs.glob("*/evals.jsonl")) and time.monotonic() < deadline:

@@ -18,7 +18,7 @@ from cptlab.data.building.decontaminate import Overlap
 from cptlab.data.building.pieces import LONG, Piece, cut
 from cptlab.data.building.splits import SplitFiles
 from cptlab.data.building.words import Encoder
-from cptlab.data.sources.base import SPLITS, Document, split_of
+from cptlab.data.sources.base import SPLITS, Document, is_blank, split_of, utf8_parts
 from cptlab.data.tokenizer import Tokenizer
 from cptlab.data.tokens import token_dtype
 
@@ -60,9 +60,12 @@ class Shard:
         return done["text"] == self.text_hash() and done["size"] == self.tokens.stat().st_size
 
 
-def document_hash(data: bytes) -> int:
+def document_hash(parts: Iterable[bytes]) -> int:
     """64 bits that tell documents apart."""
-    return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "little")
+    digest = hashlib.blake2b(digest_size=8)
+    for part in parts:
+        digest.update(part)
+    return int.from_bytes(digest.digest(), "little")
 
 
 def shards_of(
@@ -76,7 +79,7 @@ def shards_of(
     pieces: list[Piece] = []
     size = number = 0
     for document in documents:
-        if not document.text.strip():
+        if is_blank(document.text):
             left_out["empty"] += 1
             continue
         for piece in pieces_of(document, encode, overlap, left_out):
@@ -98,7 +101,7 @@ def pieces_of(document: Document, encode, overlap: Overlap | None, left_out: Cou
     if overlap is not None and split == 0 and overlap.hits(document.text):
         left_out["contaminated"] += 1
         return
-    whole = document_hash(document.text.encode())
+    whole = document_hash(utf8_parts(document.text))
     last = None
     for text in cut(document.text, encode, LONG):
         if last is not None:
@@ -126,7 +129,7 @@ def tokenise(shard: Shard, tokenizer: Tokenizer, overlap: Overlap | None, encode
         sizes[piece.split] += len(data)
         if piece.ends:
             ids.append(tokenizer.eos_id)
-            hashes[piece.split].append(piece.document if piece.document >= 0 else document_hash(data))
+            hashes[piece.split].append(piece.document if piece.document >= 0 else document_hash([data]))
         tokens[piece.split].append(np.array(ids, kind))
     done = {
         "text": shard.text_hash(),

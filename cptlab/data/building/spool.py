@@ -13,7 +13,7 @@ from pathlib import Path
 
 import zstandard
 
-from cptlab.data.sources.base import Document, Documents
+from cptlab.data.sources.base import Document, Documents, is_blank
 from cptlab.data.sources.reading import open_bytes
 
 SPOOL_CHARS = 16_000_000  # [character] text of a task, about
@@ -50,7 +50,7 @@ def batches(documents: Iterable[Document], chars: int, left_out: Counter) -> Ite
     batch: list[Document] = []
     size = 0
     for document in documents:
-        if not document.text.strip():
+        if is_blank(document.text):
             left_out["empty"] += 1
             continue
         batch.append(document)

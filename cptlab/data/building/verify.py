@@ -32,7 +32,7 @@ def verify(folder: Path, general: str = "") -> list[str]:
         unique[name] = {}
         for split, corpus in splits.items():
             check_ids(corpus, corpora.vocab_size)
-            hashes = np.fromiter(map(document_hash, documents(corpus, corpora.eos_id)), np.uint64)
+            hashes = np.fromiter((document_hash([d]) for d in documents(corpus, corpora.eos_id)), np.uint64)
             if len(hashes) != corpus.num_documents:
                 raise UserError(
                     f"{corpus.path} has {len(hashes)} documents, its manifest says {corpus.num_documents}; "

@@ -64,7 +64,21 @@ def held_out_split(key: str) -> str:
 
 def content_id(text: str) -> str:
     """An id for documents that bring none: equal texts get equal ids, and so the same split."""
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    digest = hashlib.sha256()
+    for part in utf8_parts(text):
+        digest.update(part)
+    return digest.hexdigest()[:16]
+
+
+def utf8_parts(text: str, chars: int = 1 << 24) -> Iterator[bytes]:
+    """The UTF-8 bytes of a text, a part at a time: a long document is not held twice."""
+    for start in range(0, len(text), chars):
+        yield text[start : start + chars].encode("utf-8", "surrogatepass")
+
+
+def is_blank(text: str) -> bool:
+    """Whether a text has nothing but white space; `strip` would copy a long one."""
+    return not text or text.isspace()
 
 
 @dataclass(kw_only=True)

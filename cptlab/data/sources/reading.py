@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from cptlab.data.sources.base import is_blank
 from cptlab.data.sources.plain_text import Position, read_parts, read_plain
 from cptlab.errors import UserError, closest
 
@@ -21,6 +22,7 @@ JSON_LINES = (".jsonl", ".jsonl.gz", ".jsonl.zst")
 PLAIN_TEXT = (".txt", ".md")
 KNOWN = (*JSON_LINES, ".parquet", *PLAIN_TEXT)
 Scored = tuple[str, float | None]  # a text and its score
+PART = 1 << 24  # [character] of a text that is encoded at once
 
 
 def find_files(key: str, pattern: str, known: tuple[str, ...] = KNOWN) -> list[Path]:
@@ -91,11 +93,11 @@ def read_scored(
     else:
         entries = read_json_lines(corpus, path, text_key, errors, position, score_key)
     for text, score in entries:
-        if text.strip():
+        if is_blank(text):
+            yield "", score
+        else:
             empty = False
             yield text, score
-        else:
-            yield "", score
     position.done += path.stat().st_size
     position.current = None
     if empty:
@@ -175,7 +177,8 @@ def checked(entry: dict, text_key: str, where: str) -> str:
             f'{where}: its "{text_key}" is {"null" if text is None else f"a {type(text).__name__}"}, no text; mend it.'
         )
     try:
-        text.encode("utf-8")
+        for start in range(0, len(text), PART):
+            text[start : start + PART].encode("utf-8")
     except UnicodeEncodeError as error:
         raise UserError(f'{where}: its "{text_key}" is no valid Unicode (half a surrogate); mend it.') from error
     return text
