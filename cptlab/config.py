@@ -11,7 +11,7 @@ from cptlab.models.base import Model
 from cptlab.replay.base import Replay
 from cptlab.schedules.base import Schedule
 from cptlab.selection.base import Selection
-from cptlab.training.machine import Single
+from cptlab.training.machine import Machine
 from cptlab.training.objective import Objective
 from cptlab.training.optimizer import Optimizer
 from cptlab.training.tracking import Tracking
@@ -51,7 +51,7 @@ class TrainConfig:
     lr_schedule: Schedule = MISSING
     objective: Objective = MISSING
     optimizer: Optimizer = MISSING
-    machine: Single = MISSING
+    machine: Machine = MISSING
     tracking: Tracking = MISSING
     evaluation: Evaluation = field(default_factory=Evaluation)
     tokens: float = 655_360  # CPT tokens of the run, all corpora together

@@ -78,9 +78,10 @@ class EvalRow:
 
 @dataclass
 class RunFolder:
-    """`runs/<run_id>/`."""
+    """`runs/<run_id>/`. Of several processes one writes."""
 
     path: Path
+    writes: bool = True
     attempt: int = field(default=0, init=False)
 
     def done(self) -> dict | None:
@@ -95,6 +96,8 @@ class RunFolder:
 
     def begin(self, facts: RunFacts) -> None:
         """Write run.json unless an earlier attempt did, and count this attempt."""
+        if not self.writes:
+            return
         self.path.mkdir(parents=True, exist_ok=True)
         if not (self.path / "run.json").exists():
             write_whole(self.path / "run.json", asdict(facts))
@@ -111,6 +114,8 @@ class RunFolder:
 
     def append(self, rows: list[EvalRow]) -> None:
         """Append rows and force them to the disk."""
+        if not self.writes:
+            return
         with (self.path / "evals.jsonl").open("a", encoding="utf8") as handle:
             handle.writelines(json.dumps(asdict(row)) + "\n" for row in rows)
             handle.flush()
@@ -118,6 +123,8 @@ class RunFolder:
 
     def end(self, status: str, reason: str, seconds: float, **more: object) -> None:
         """Write done.json: the run is over."""
+        if not self.writes:
+            return
         content = {
             "status": status,
             "reason": reason,

@@ -23,6 +23,7 @@ from cptlab.training.module import CPTModule, NotFiniteError
 from cptlab.training.segments import Segments
 
 if TYPE_CHECKING:
+    from cptlab.records.run import RunFolder
     from cptlab.training.recorder import Recorder
 
 ARRAYS = ("weights", "rows", "before", "now")  # of Evidence
@@ -42,25 +43,25 @@ class Steering(L.Callback):
         for line in read_decisions(self.file):
             self._take(line)
 
-    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+    def on_train_start(self, trainer: L.Trainer, pl_module: CPTModule) -> None:
         """The losses that the first decision compares with."""
         if self.marks and not self.history:
-            self.first = self._losses(pl_module, 0)  # type: ignore[arg-type]
+            self.first = self._losses(pl_module, 0)
 
     def on_train_batch_end(
         self,
         trainer: L.Trainer,
-        pl_module: L.LightningModule,
+        pl_module: CPTModule,
         outputs: object,
         batch: Mapping,
         batch_idx: int,
     ) -> None:
         """A decision, where one is due that no earlier attempt made."""
-        step = trainer.global_step
+        step = pl_module.step
         if step == self.segments.next_mark("mixture"):
-            evidence = self._evidence(step, self._losses(pl_module, step))  # type: ignore[arg-type]
+            evidence = self._evidence(step, self._losses(pl_module, step))
             line = as_line(evidence, self.mixture.decide([*self.history, evidence]))
-            append_line(self.file, line)
+            append_line(self.recorder.folder, self.file, line)
             self._take(line)
             self.recorder.progress.decided(step, dict(zip(self.names, self.shares, strict=True)))
 
@@ -72,7 +73,7 @@ class Steering(L.Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Decisions of a checkpoint that the record lacks, as in a copy of the checkpoint alone."""
         for line in state_dict["decisions"][len(self.history) :]:
-            append_line(self.file, line)
+            append_line(self.recorder.folder, self.file, line)
             self._take(line)
 
     def _decided(self) -> list[np.ndarray]:
@@ -136,8 +137,10 @@ def read_decisions(file: Path) -> list[dict]:
     return [json.loads(line) for line in file.read_text("utf8").splitlines()]
 
 
-def append_line(file: Path, line: dict) -> None:
-    """Append a decision and force it to the disk before a step is trained on it."""
+def append_line(folder: RunFolder, file: Path, line: dict) -> None:
+    """Append a decision and force it to the disk before a step is trained on it, once for all processes."""
+    if not folder.writes:
+        return
     with file.open("a", encoding="utf8") as handle:
         handle.write(json.dumps(line) + "\n")
         handle.flush()

@@ -37,13 +37,13 @@ class ReplaySteering(L.Callback):
         for line in read_decisions(self.file):
             self._take(line)
 
-    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+    def on_train_start(self, trainer: L.Trainer, pl_module: CPTModule) -> None:
         """The loss that every decision compares with."""
         if self.segments.next_mark("replay"):
-            self.base = self.history[0].base_loss if self.history else self._loss(pl_module)  # type: ignore[arg-type]
+            self.base = self.history[0].base_loss if self.history else self._loss(pl_module)
 
     def on_before_optimizer_step(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, optimizer: torch.optim.Optimizer
+        self, trainer: L.Trainer, pl_module: CPTModule, optimizer: torch.optim.Optimizer
     ) -> None:
         """The global L2 norm of the gradients, before they are clipped."""
         if self.segments.next_mark("replay"):
@@ -51,18 +51,18 @@ class ReplaySteering(L.Callback):
             self.norms.append(float(torch.nn.utils.get_total_norm(gradients)))
 
     def on_train_batch_end(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: object, batch: Mapping, batch_idx: int
+        self, trainer: L.Trainer, pl_module: CPTModule, outputs: object, batch: Mapping, batch_idx: int
     ) -> None:  # fmt: skip
         """A decision, where one is due that no earlier attempt made."""
-        step = trainer.global_step
+        step = pl_module.step
         due = self.segments.next_mark("replay")
         if due is not None and step == due:
             drift = Drift(
-                step=step, u=step / self.segments.stream.steps, general_loss=self._loss(pl_module),  # type: ignore[arg-type]
+                step=step, u=step / self.segments.stream.steps, general_loss=self._loss(pl_module),
                 base_loss=self.base, gradient_norm=sum(self.norms) / len(self.norms),
             )  # fmt: skip
             line = asdict(drift) | {"decided": self.replay.decide([*self.history, drift])}
-            append_line(self.file, line)
+            append_line(self.recorder.folder, self.file, line)
             self._take(line)
         if any(step == past.step for past in self.history):
             self.norms = []
@@ -75,7 +75,7 @@ class ReplaySteering(L.Callback):
         """Decisions of a checkpoint that the record lacks, as in a copy of the checkpoint alone."""
         self.norms = list(state_dict["norms"])
         for line in state_dict["decisions"][len(self.history) :]:
-            append_line(self.file, line)
+            append_line(self.recorder.folder, self.file, line)
             self._take(line)
 
     def _take(self, line: Mapping) -> None:
@@ -96,7 +96,5 @@ class ReplaySteering(L.Callback):
         recorder = self.recorder
         measured = measure(module, recorder.batches[self.general, "valid"], recorder.token_bytes, recorder.batch_rows)
         if not math.isfinite(measured.loss_sum):
-            raise NotFiniteError(
-                f"the valid loss of {self.general} is {measured.loss_sum} at step {module.global_step}"
-            )
+            raise NotFiniteError(f"the valid loss of {self.general} is {measured.loss_sum} at step {module.step}")
         return measured.loss_sum / measured.num_tokens

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,7 @@ import numpy as np
 import torch
 
 from cptlab.data.packing import IGNORE, Batch
-from cptlab.training.objective import token_losses
+from cptlab.training.parallel.ranks import data_ranks, summed
 
 if TYPE_CHECKING:
     from cptlab.training.module import CPTModule
@@ -35,27 +36,36 @@ def evaluation_steps(steps: int, points: int, spacing: float) -> list[int]:
 
 @torch.no_grad()
 def measure(module: CPTModule, batch: Batch, token_bytes: np.ndarray, batch_rows: int) -> Measurement:
-    """Loss of a batch of evaluation rows, a few rows at a time.
+    """Loss of a batch of evaluation rows, a few rows at a time, shared out among the processes.
 
     The standard error treats rows as independent: sqrt(sum (l_i - m n_i)^2) / sum n_i, a ratio estimate.
     """
-    was_training = module.model.training
-    module.model.eval()
-    sums, counts = [], []
-    for start in range(0, len(batch.input_ids), batch_rows):
-        part = to_tensors(batch, slice(start, start + batch_rows), module.device)
-        losses = token_losses(module(part), part["labels"]).double()
-        sums.append(losses.sum(-1).cpu())
-        counts.append((part["labels"] != IGNORE).sum(-1).cpu())
-    module.model.train(was_training)
-    row_sum, row_count = torch.cat(sums).numpy(), torch.cat(counts).numpy()
-    total, number = float(row_sum.sum()), int(row_count.sum())
-    error = float(np.sqrt(np.sum((row_sum - total / number * row_count) ** 2))) / number
+    trainer = module._trainer  # None outside a fit
+    ranks = data_ranks(trainer)
+    number = len(batch.input_ids)
+    own = np.arange(ranks.rank, ranks.rank + ranks.size * -(-number // ranks.size), ranks.size)
+    sums = torch.zeros(number, dtype=torch.float64, device=module.device)
+    was_training = module.network.training
+    module.network.eval()
+    precision = trainer.precision_plugin.forward_context() if trainer else nullcontext()
+    with precision:
+        for start in range(0, len(own), batch_rows):
+            rows = own[start : start + batch_rows]  # all processes make as many passes; rows past the end count nothing
+            losses = module(to_tensors(batch, np.minimum(rows, number - 1), module.device))[1].double().sum(-1)
+            real = torch.from_numpy(rows < number).to(module.device)
+            sums[torch.from_numpy(rows[rows < number]).to(module.device)] = losses[real]
+    module.network.train(was_training)
+    row_sum = summed(sums, trainer).cpu().numpy() / ranks.copies
+    row_count = (batch.labels != IGNORE).sum(-1)
+    total, counted = float(row_sum.sum()), int(row_count.sum())
+    error = float(np.sqrt(np.sum((row_sum - total / counted * row_count) ** 2))) / counted
     labels = batch.labels[batch.labels != IGNORE]
-    return Measurement(total, number, int(token_bytes[labels].sum()), error)
+    return Measurement(total, counted, int(token_bytes[labels].sum()), error)
 
 
-def to_tensors(batch: Batch, rows: slice, device: torch.device | str = "cpu") -> dict[str, torch.Tensor]:
-    """Rows of a batch as tensors of the model's forward."""
+def to_tensors(
+    batch: Batch, rows: slice | np.ndarray = slice(None), device: torch.device | str = "cpu"
+) -> dict[str, torch.Tensor]:
+    """Rows of a batch as tensors of the network's forward."""
     names = ("input_ids", "labels", "position_ids")
     return {name: torch.from_numpy(getattr(batch, name)[rows]).to(device) for name in names}

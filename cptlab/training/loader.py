@@ -4,11 +4,13 @@ A step is an index, and the loader reads steps in order: any number of workers g
 at any step, with another number of ranks or workers, goes on with the same global batches.
 """
 
+import lightning as L
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from cptlab.data.stream import TokenStream
 from cptlab.training.evaluate import to_tensors
+from cptlab.training.parallel.ranks import data_ranks
 
 
 class Steps(Dataset):
@@ -37,3 +39,16 @@ def step_loader(
     return DataLoader(
         Steps(stream, rank, world_size), batch_size=None, sampler=steps, num_workers=num_workers,
     )  # fmt: skip
+
+
+class StepData(L.LightningDataModule):
+    """The steps of a stream from `first_step` on, each process its own rows."""
+
+    def __init__(self, stream: TokenStream, num_workers: int = 0, first_step: int = 0) -> None:
+        super().__init__()
+        self.stream, self.num_workers, self.first_step = stream, num_workers, first_step
+
+    def train_dataloader(self) -> DataLoader:
+        """Known only now: which process this is."""
+        ranks = data_ranks(self.trainer)
+        return step_loader(self.stream, self.first_step, ranks.rank, ranks.size, self.num_workers)

@@ -1,4 +1,4 @@
-"""What is minimised: a sum over tokens and the number of tokens that it counts."""
+"""What is minimised: a weighted sum over the tokens of a step."""
 
 from __future__ import annotations
 
@@ -11,15 +11,19 @@ from cptlab.variants import variant
 
 if TYPE_CHECKING:
     from torch import Tensor
+    from torch.nn import Module
 
 
 @dataclass(kw_only=True)
 class Objective(ABC):
-    """A pure function of logits and labels."""
+    """A pure function of the last hidden states, the head and the labels. N tokens, D wide."""
 
     @abstractmethod
-    def loss(self, logits_BTV: Tensor, labels_BT: Tensor) -> Tensor:
-        """Scalar to minimise, [nat/token] plus regularisation."""
+    def loss(self, hidden_ND: Tensor, head: Module, labels_N: Tensor, scale_N: Tensor) -> tuple[Tensor, Tensor]:
+        """(scalar to minimise: sum of scale * what a token costs, losses (N,) [nat], 0 where the label is ignored).
+
+        Only the scalar has a gradient. scale_N is a token's weight over the tokens of the whole step.
+        """
 
 
 @variant("objective")
@@ -36,20 +40,12 @@ class CLM(Objective):
         if self.z_loss < 0:
             raise UserError(f"objective.z_loss is {self.z_loss}; it must be 0 or more")
 
-    def loss(self, logits_BTV: Tensor, labels_BT: Tensor) -> Tensor:
-        """Mean over the labels that are not ignored, in fp32."""
-        from torch.nn.functional import cross_entropy
+    def loss(self, hidden_ND: Tensor, head: Module, labels_N: Tensor, scale_N: Tensor) -> tuple[Tensor, Tensor]:
+        """A chunk of tokens at a time where the head is one matrix, else from whole logits."""
+        from torch.nn import Linear
 
-        logits = logits_BTV.float()
-        loss = cross_entropy(logits.flatten(0, 1), labels_BT.flatten())
-        if self.z_loss:
-            loss = loss + self.z_loss * (logits.logsumexp(-1)[labels_BT >= 0] ** 2).mean()
-        return loss
+        from cptlab.training.linear_loss import cross_entropy_of_logits, linear_cross_entropy
 
-
-def token_losses(logits_BTV: Tensor, labels_BT: Tensor) -> Tensor:
-    """Cross-entropy of every token in fp32, 0 where the label is ignored: (B, T) [nat]."""
-    from torch.nn.functional import cross_entropy
-
-    flat = cross_entropy(logits_BTV.float().flatten(0, 1), labels_BT.flatten(), reduction="none")
-    return flat.view_as(labels_BT)
+        if type(head) is Linear:
+            return linear_cross_entropy(hidden_ND, head.weight, head.bias, labels_N, scale_N, self.z_loss)
+        return cross_entropy_of_logits(head(hidden_ND), labels_N, scale_N, self.z_loss)

@@ -55,23 +55,23 @@ class Recorder(L.Callback):
         self.losses: dict[str, float] = {}  # domain -> last loss of split fit [nat/token]
         self.started = time.monotonic()
 
-    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+    def on_train_start(self, trainer: L.Trainer, pl_module: CPTModule) -> None:
         """Before the first update: the base losses."""
-        self.record(pl_module, 0)  # type: ignore[arg-type]
+        self.record(pl_module, 0)
 
     def on_train_batch_end(
         self,
         trainer: L.Trainer,
-        pl_module: L.LightningModule,
+        pl_module: CPTModule,
         outputs: object,
         batch: Mapping,
         batch_idx: int,
     ) -> None:
         """After each update."""
-        step = trainer.global_step
-        self.progress.update(step, pl_module.last_loss, self.losses)  # type: ignore[arg-type]
+        step = pl_module.step
+        self.progress.update(step, pl_module.last_loss, self.losses)
         if step in self.steps:
-            self.record(pl_module, step)  # type: ignore[arg-type]
+            self.record(pl_module, step)
 
     def record(self, module: CPTModule, step: int) -> None:
         """Measure, append to the record, tell the tracker."""

@@ -22,9 +22,8 @@ def write_row_scores(config: TrainConfig, corpus: str, file: str | Path, batch_r
     from cptlab.data.packing import IGNORE
     from cptlab.data.rows import read_batch
     from cptlab.mixtures.shares import check_names
-    from cptlab.training.attention import document_mask
     from cptlab.training.evaluate import to_tensors
-    from cptlab.training.objective import token_losses
+    from cptlab.training.network import Network
     from cptlab.training.run import open_point, prepare_torch
 
     point = open_point(config)
@@ -33,7 +32,7 @@ def write_row_scores(config: TrainConfig, corpus: str, file: str | Path, batch_r
     prepare_torch(config)
     device = "cuda" if config.machine.accelerator == "gpu" else "cpu"
     model = config.model.build(point.corpora.vocab_size, config.data.sequence_length, config.seed).eval()
-    model.to(device)  # type: ignore[arg-type]
+    network = Network(model, config.objective).to(device)
     source = names.index(corpus)
     scores = np.empty(len(point.stream.rows[source]), dtype=np.float32)
     for start in range(0, len(scores), batch_rows):
@@ -44,14 +43,7 @@ def write_row_scores(config: TrainConfig, corpus: str, file: str | Path, batch_r
         )  # fmt: skip
         tensors = to_tensors(part, slice(None), device)
         with torch.no_grad():
-            mask = document_mask(tensors["position_ids"])
-            logits = model(
-                input_ids=tensors["input_ids"],
-                position_ids=tensors["position_ids"],
-                attention_mask=mask,
-                use_cache=False,
-            ).logits
-            losses = token_losses(logits, tensors["labels"]).double().sum(-1).cpu().numpy()
+            losses = network(tensors)[1].double().sum(-1).cpu().numpy()
         scores[row] = -losses / np.maximum((part.labels != IGNORE).sum(-1), 1)
     temporary = Path(f"{file}.{os.getpid()}.npy")
     np.save(temporary, scores)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import warnings
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,12 +13,13 @@ from cptlab.errors import UserError
 from cptlab.models.base import Base
 from cptlab.records.run import FAILED, FINISHED, INTERRUPTED, RunFolder
 from cptlab.training.facts import gather_facts, identify
+from cptlab.training.parallel.ranks import is_first_process
+from cptlab.training.tracking import NoTracking
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from cptlab.config import TrainConfig
-    from cptlab.training.recorder import Recorder
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def open_point(config: TrainConfig) -> Point:
         vocab_size=corpora.vocab_size, packing=config.data.packing, max_epochs=config.data.max_epochs,
         on_max_epochs=config.data.on_max_epochs,
     )  # fmt: skip
-    folder = RunFolder(Path(config.runs) / identify(config, corpora, base))
+    folder = RunFolder(Path(config.runs) / identify(config, corpora, base), writes=is_first_process())
     return Point(config, corpora, base, stream, folder)
 
 
@@ -94,6 +94,7 @@ def _train(point: Point, overrides: list[str], quiet: bool) -> Outcome:
     from cptlab.training.attention import refuse_leaking_documents
     from cptlab.training.progress import Progress
     from cptlab.training.recorder import Recorder
+    from cptlab.training.trainer import fit_steps
 
     silence_libraries()
     config, stream, folder = point.config, point.stream, point.folder
@@ -102,6 +103,8 @@ def _train(point: Point, overrides: list[str], quiet: bool) -> Outcome:
     model = config.model.build(point.corpora.vocab_size, config.data.sequence_length, config.seed).train()
     refuse_leaking_documents(model)
     facts = gather_facts(config, overrides, point.corpora, point.base, point.run_id, count_params(model))
+    if not folder.writes:
+        config.tracking, quiet = NoTracking(), True
     config.tracking.start(asdict(facts), folder.path)
     folder.begin(facts)
     progress = Progress(point.run_id, stream.steps, stream.tokens_per_step, quiet)
@@ -109,7 +112,7 @@ def _train(point: Point, overrides: list[str], quiet: bool) -> Outcome:
     status, reason, weights = FINISHED, "", ""
     try:
         fit_steps(config, model, stream, recorder)
-        if config.save_model:
+        if config.save_model and folder.writes:
             weights = save_model(model, point, folder)
     except (KeyboardInterrupt, SystemExit):
         status, reason = INTERRUPTED, "stopped by the user"
@@ -134,32 +137,6 @@ def prepare_torch(config: TrainConfig) -> None:
     torch.set_num_threads(config.machine.threads)
     torch.use_deterministic_algorithms(True, warn_only=config.machine.accelerator != "cpu")
     torch.manual_seed(config.seed)
-
-
-def fit_steps(config: TrainConfig, model: PreTrainedModel, stream: TokenStream, recorder: Recorder) -> None:
-    """Every optimizer step of the run, the recorder looking on."""
-    import lightning as L
-
-    from cptlab.training.loader import step_loader
-    from cptlab.training.module import CPTModule
-    from cptlab.training.steering import steering
-
-    module = CPTModule(
-        model, config.objective, config.optimizer, config.lr_schedule, stream.tokens_per_step, config.tokens_total
-    )
-    with warnings.catch_warnings():
-        # One process that makes its own batches needs no workers; Lightning would warn about that.
-        warnings.filterwarnings("ignore", ".*does not have many workers.*")
-        warnings.filterwarnings("ignore", ".*`IterableDataset` has `__len__` defined.*")
-        warnings.filterwarnings("ignore", ".*isinstance.treespec, LeafSpec.*")
-        trainer = L.Trainer(
-            accelerator=config.machine.accelerator, devices=1, max_steps=stream.steps, max_epochs=-1,
-            precision={"fp32": "32-true", "bf16": "bf16-mixed"}[config.machine.resolved_precision],  # type: ignore[arg-type]
-            callbacks=[recorder, *steering(config, stream, recorder)], logger=False, enable_checkpointing=False,
-            enable_progress_bar=False, enable_model_summary=False, num_sanity_val_steps=0,
-            use_distributed_sampler=False,
-        )  # fmt: skip
-        trainer.fit(module, step_loader(stream))
 
 
 def silence_libraries() -> None:

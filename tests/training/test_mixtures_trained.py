@@ -20,6 +20,7 @@ from cptlab.sweeps.preflight import compose_point
 from cptlab.training.adaptive_mixture import read_decisions
 from cptlab.training.evaluate import measure
 from cptlab.training.module import CPTModule
+from cptlab.training.network import Network
 from cptlab.training.row_scores import write_row_scores
 from cptlab.training.run import open_point, train_point
 from cptlab.training.steering import steering as steering_of
@@ -203,7 +204,7 @@ def test_scores_of_rows_are_their_losses_under_the_base_and_order_a_curriculum(s
     assert scores.shape == (len(point.stream.rows[1]),)
     corpus = point.corpora.corpora["sums"]["train"]
     model = config.model.build(point.corpora.vocab_size, config.data.sequence_length, 0)
-    module = CPTModule(model, config.objective, config.optimizer, config.lr_schedule, 1, 1)
+    module = CPTModule(Network(model, config.objective), config.optimizer, config.lr_schedule, 1, 1)
     everything = evaluation_batch(corpus, len(scores), point.stream.sequence_length, point.corpora.eos_id)
     measured = measure(module, everything, point.corpora.token_bytes, 64)
     assert -scores.mean() == pytest.approx(measured.loss_sum / measured.num_tokens, rel=1e-3)

@@ -1,0 +1,50 @@
+"""Every optimizer step of a run, under Lightning."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING
+
+from cptlab.data.stream import TokenStream
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+    from cptlab.config import TrainConfig
+    from cptlab.training.recorder import Recorder
+
+# One process that makes its own batches needs no workers, and rows are read by step: Lightning would warn about both.
+EXPECTED = (
+    ".*does not have many workers.*",
+    ".*`IterableDataset` has `__len__` defined.*",
+    ".*isinstance.treespec, LeafSpec.*",
+)
+
+
+def fit_steps(config: TrainConfig, model: PreTrainedModel, stream: TokenStream, recorder: Recorder) -> None:
+    """Train, the recorder and what learns looking on."""
+    import lightning as L
+
+    from cptlab.training.loader import StepData
+    from cptlab.training.module import CPTModule
+    from cptlab.training.network import Network
+    from cptlab.training.parallel.strategy import strategy_of
+    from cptlab.training.steering import steering
+
+    machine = config.machine
+    module = CPTModule(
+        Network(model, config.objective), config.optimizer, config.lr_schedule, stream.tokens_per_step,
+        config.tokens_total, machine.micro_rows,
+    )  # fmt: skip
+    with warnings.catch_warnings():
+        for message in EXPECTED:
+            warnings.filterwarnings("ignore", message)
+        trainer = L.Trainer(
+            accelerator=machine.accelerator, devices=machine.devices, num_nodes=machine.nodes,
+            strategy=strategy_of(machine), max_steps=stream.steps, max_epochs=-1,
+            precision={"fp32": "32-true", "bf16": "bf16-mixed"}[machine.resolved_precision],  # type: ignore[arg-type]
+            callbacks=[recorder, *steering(config, stream, recorder)], logger=False, enable_checkpointing=False,
+            enable_progress_bar=False, enable_model_summary=False, num_sanity_val_steps=0,
+            use_distributed_sampler=False,
+        )  # fmt: skip
+        trainer.fit(module, datamodule=StepData(stream, machine.workers))

@@ -1,0 +1,73 @@
+"""The chunked loss against torch's own on whole logits."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cptlab.training.linear_loss import cross_entropy_of_logits, linear_cross_entropy
+
+
+def problem(tokens=40, width=8, vocab=37, seed=0, dtype=torch.float64):
+    torch.manual_seed(seed)
+    hidden = torch.randn(tokens, width, dtype=dtype, requires_grad=True)
+    weight = torch.randn(vocab, width, dtype=dtype, requires_grad=True)
+    bias = torch.randn(vocab, dtype=dtype, requires_grad=True)
+    labels = torch.randint(0, vocab, (tokens,))
+    labels[::5] = -100
+    return hidden, weight, bias, labels, torch.rand(tokens)
+
+
+def plain(hidden, weight, bias, labels, scale, z_loss):
+    logits = (hidden @ weight.T + bias).float()
+    kept = labels >= 0
+    losses = torch.nn.functional.cross_entropy(logits[kept], labels[kept], reduction="none")
+    return (scale[kept] * (losses + z_loss * logits[kept].logsumexp(-1) ** 2)).sum()
+
+
+@settings(max_examples=25, deadline=None)
+@given(chunk=st.integers(0, 60), z_loss=st.sampled_from([0.0, 0.3]), seed=st.integers(0, 5))
+def test_value_and_all_gradients_are_those_of_whole_logits(chunk, z_loss, seed):
+    inputs = problem(seed=seed)
+    expected = plain(*inputs, z_loss)
+    wanted = torch.autograd.grad(expected, inputs[:3])
+    got, _ = linear_cross_entropy(*inputs, z_loss, chunk)
+    for one, other in zip(torch.autograd.grad(2 * got, inputs[:3]), wanted, strict=True):
+        torch.testing.assert_close(one, 2 * other, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(got, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_losses_of_tokens_are_zero_where_the_label_is_ignored():
+    hidden, weight, bias, labels, scale = problem()
+    _, losses = linear_cross_entropy(hidden, weight, bias, labels, scale, chunk=7)
+    assert not losses.requires_grad
+    assert losses[labels < 0].eq(0).all()
+    total, others = cross_entropy_of_logits(hidden @ weight.T + bias, labels, scale, z_loss=0.1)
+    torch.testing.assert_close(losses, others, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(total, linear_cross_entropy(hidden, weight, bias, labels, scale, 0.1)[0])
+
+
+def test_a_frozen_head_gets_no_gradient_and_costs_none():
+    hidden, weight, bias, labels, scale = problem()
+    total, _ = linear_cross_entropy(hidden, weight.detach(), bias.detach(), labels, scale)
+    total.backward()
+    expected = torch.autograd.grad(plain(hidden, weight, bias, labels, scale, 0.0), hidden)[0]
+    torch.testing.assert_close(hidden.grad, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_bf16_stays_near_fp32():
+    inputs = problem(tokens=200, width=32, vocab=100, dtype=torch.float32)
+    exact = torch.autograd.grad(linear_cross_entropy(*inputs)[0], inputs[:2])
+    with torch.autocast("cpu", torch.bfloat16):
+        rough = torch.autograd.grad(linear_cross_entropy(*inputs)[0], inputs[:2])
+    for one, other in zip(rough, exact, strict=True):
+        assert one.dtype == torch.float32
+        assert (one - other).norm() / other.norm() < 0.02
+
+
+def test_no_gradient_is_made_where_none_is_wanted():
+    inputs = problem()
+    with torch.no_grad():
+        total, _ = linear_cross_entropy(*inputs)
+    assert not total.requires_grad
+    assert total.item() == pytest.approx(plain(*inputs, 0.0).item(), rel=1e-5)

@@ -1,0 +1,57 @@
+"""One optimizer step however it is cut, and heads that are not one matrix."""
+
+import numpy as np
+import pytest
+import torch
+from transformers import Gemma2Config, Gemma2ForCausalLM, GPT2Config, GPT2LMHeadModel
+
+from cptlab.models.tiny import Tiny
+from cptlab.records.run import read_rows
+from cptlab.sweeps.preflight import compose_point
+from cptlab.training.network import Network, head_is_last
+from cptlab.training.objective import CLM
+from cptlab.training.run import train_point
+
+
+def losses(study, folder, *more):
+    overrides = [*study, f"runs={folder}", *more]
+    rows = read_rows(train_point(compose_point(overrides), overrides, quiet=True).folder)
+    return np.array([row["loss_sum"] / row["num_tokens"] for row in rows])
+
+
+@pytest.mark.parametrize("rows", [1, 3])
+def test_accumulated_gradients_give_the_losses_of_the_whole_batch(study, tmp_path, rows):
+    whole = losses(study, tmp_path / "whole")
+    cut = losses(study, tmp_path / "cut", f"machine.micro_rows={rows}")
+    assert np.abs(cut - whole).max() < 1e-5
+    assert np.abs(whole - whole[0]).max() > 1e-3  # it does train
+
+
+def test_workers_that_read_ahead_change_nothing(study, tmp_path):
+    assert (losses(study, tmp_path / "0") == losses(study, tmp_path / "2", "machine.workers=2")).all()
+
+
+def tiny_batch():
+    ids = torch.arange(24).view(2, 12) % 11
+    return {"input_ids": ids, "labels": ids.roll(-1, 1), "position_ids": torch.arange(12).expand(2, 12)}
+
+
+def models():
+    common = {"vocab_size": 50, "num_hidden_layers": 2, "num_attention_heads": 2, "hidden_size": 16}
+    gemma = Gemma2Config(**common, num_key_value_heads=1, head_dim=8, intermediate_size=16, attn_implementation="eager",
+                         attn_logit_softcapping=None, final_logit_softcapping=1.0)  # fmt: skip
+    yield "llama", Tiny(size="30k").build(50, 16, 0), True
+    yield "gpt2", GPT2LMHeadModel(GPT2Config(vocab_size=50, n_embd=16, n_layer=2, n_head=2)).eval(), True
+    yield "soft-capped", Gemma2ForCausalLM(gemma).eval(), False
+
+
+@pytest.mark.parametrize(("name", "model", "last"), list(models()), ids=lambda x: x if isinstance(x, str) else "")
+def test_losses_are_those_of_the_models_own_logits(name, model, last):
+    assert head_is_last(model) == last
+    batch = tiny_batch()
+    network = Network(model, CLM()).eval()
+    total, each = network(batch)
+    own = network.logits(batch).flatten(0, 1)
+    expected = torch.nn.functional.cross_entropy(own, batch["labels"].flatten())
+    torch.testing.assert_close(total, expected, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(each.mean(), expected, rtol=1e-5, atol=1e-6)
