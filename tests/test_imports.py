@@ -26,6 +26,8 @@ ALLOWED = {
     "selection": {"data", "models"},
     "training": {"data", "models", "schedules", "mixtures", "replay", "records", "config"},
     "sweeps": {"config", "records", "training", "launch"},
+    "export": {"data", "models", "records"},
+    "doctor": {"config", "launch", "sweeps", "training"},
 }
 HOMES_OF = {
     "transformers": {
@@ -34,6 +36,8 @@ HOMES_OF = {
         "models/pretrained.py",
         "training/run.py",
         "data/tokenizer.py",
+        "export/evaluation.py",
+        "export/folder.py",
     },
     "lightning": {
         "training/adaptive_replay.py",
@@ -48,6 +52,7 @@ HOMES_OF = {
     "bitsandbytes": {"training/optimizer.py"},
     "sklearn": {"estimator.py"},
     "ot": {"selection/got_d.py"},
+    "lm_eval": {"export/evaluation.py"},
 }
 
 
