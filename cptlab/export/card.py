@@ -72,7 +72,8 @@ def recipe(run: Finished, dtype: str, kind: str) -> list[tuple[str, str]]:
     ]
     rows += [(name.replace("_", " "), described(facts["config"][name])) for name in RECIPE if facts["config"].get(name)]
     commit = facts["git_sha"][:12] + (" with changes" if facts["dirty"] else "")
-    return rows + [
+    return [
+        *rows,
         ("resolved", described(facts["resolved"])),
         ("seed", str(facts["seed"])),
         ("code", f"commit {commit}" if facts["git_sha"] else "unknown"),

@@ -8,7 +8,7 @@ import sys
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from cptlab.errors import UserError, closest
 from cptlab.export.record import open_run
@@ -31,9 +31,10 @@ class Choices:
 
 def evaluate(run: Path, tasks: Path, choices: Choices, to: Path | None = None) -> str:
     """Run the tasks, write the results, return the table. UserError for anything missing, before the model loads."""
-    for name, value, least in (("--fewshot", choices.fewshot, 0), ("--limit", choices.limit, 1), ("--batch", choices.batch, 1)):  # fmt: skip
+    for name, least in (("fewshot", 0), ("limit", 1), ("batch", 1)):
+        value = getattr(choices, name)
         if value is not None and value < least:
-            raise UserError(f"{name} is {value}; it must be {least} or more")
+            raise UserError(f"--{name} is {value}; it must be {least} or more")
     if find_spec("lm_eval") is None:
         raise UserError("cptlab lm-eval needs lm_eval; pip install 'cptlab[evaluation]'")
     refuse_tasks(tasks, choices.allow_code)
@@ -45,7 +46,8 @@ def evaluate(run: Path, tasks: Path, choices: Choices, to: Path | None = None) -
     results = run_tasks(model, tasks.resolve(), choices)
     file = to or run / "lm_eval" / f"{tasks.resolve().name}.json"
     file.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(file, {"model": {"folder": model.name, "weights_sha256": weights_sha256(model)}, "choices": asdict(choices), **results})  # fmt: skip
+    described = {"folder": model.name, "weights_sha256": weights_sha256(model)}
+    write_whole(file, {"model": described, "choices": asdict(choices), **results})
     return f"{table(results)}\n{file}"
 
 
@@ -87,9 +89,10 @@ def run_tasks(model: Path, tasks: Path, choices: Choices) -> dict[str, Any]:
     known = manager.all_tasks
     if wrong := [name for name in choices.only if name not in known]:
         raise UserError(f"--only {wrong[0]} is no task of {tasks}.{closest(wrong[0], known)}")
+    simple_evaluate = cast(Any, lm_eval.simple_evaluate)  # its decorator hides the parameters
     with contextlib.chdir(tasks):  # data files lie beside the task that names them
         try:
-            found = lm_eval.simple_evaluate(
+            found = simple_evaluate(
                 model="hf", model_args={"pretrained": str(model), "dtype": "auto", "trust_remote_code": False},
                 tasks=list(choices.only) or manager.all_subtasks, task_manager=manager, num_fewshot=choices.fewshot,
                 limit=choices.limit, batch_size=choices.batch, log_samples=False,
@@ -119,4 +122,5 @@ def table(results: dict[str, Any]) -> str:
                 str(results.get("n-shot", {}).get(task, "")),
             ))  # fmt: skip
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines)  # fmt: skip
+    padded = [[cell.ljust(width) for cell, width in zip(line, widths, strict=True)] for line in lines]
+    return "\n".join("  ".join(line).rstrip() for line in padded)
