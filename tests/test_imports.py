@@ -53,6 +53,7 @@ HOMES_OF = {
     "sklearn": {"estimator.py"},
     "ot": {"selection/got_d.py"},
     "lm_eval": {"export/evaluation.py"},
+    "peft": {"export/weights.py"},
 }
 
 
