@@ -1,4 +1,4 @@
-"""`cptlab sweep STUDY`: train every point of a study on this machine, several at a time; `cptlab corpus`: its text."""
+"""`cptlab sweep STUDY`: train every point of a study on this machine, several at a time; and the rooms' commands."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ import sys
 from pathlib import Path
 
 from cptlab import corpus_cli
+from cptlab.doctor import cli as doctor_cli
 from cptlab.errors import UserError
+from cptlab.export import cli as export_cli
 from cptlab.launch import split_arguments
 
 
@@ -25,11 +27,17 @@ def main(arguments: list[str] | None = None) -> None:
     sweep.add_argument("--workers", type=int, default=0, help="points at a time (default: one a CPU core)")
     sweep.add_argument("--dry-run", action="store_true", help="check and list the points, train nothing")
     corpus_cli.add_commands(commands)
+    export_cli.add_commands(commands)
+    doctor_cli.add_commands(commands)
     flags, overrides = split_arguments(sys.argv[1:] if arguments is None else arguments)
     options = parser.parse_args(flags)
     try:
         if options.command == "corpus":
             sys.exit(corpus_cli.run(options, overrides))
+        if options.command in export_cli.COMMANDS:
+            sys.exit(export_cli.run(options))
+        if options.command == "doctor":
+            sys.exit(doctor_cli.run(overrides))
         sys.exit(run_sweep(options.study, overrides, options.workers, options.dry_run))
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)

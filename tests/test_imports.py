@@ -26,6 +26,8 @@ ALLOWED = {
     "selection": {"data", "models"},
     "training": {"data", "models", "schedules", "mixtures", "replay", "records", "config"},
     "sweeps": {"config", "records", "training", "launch"},
+    "export": {"data", "models", "records"},
+    "doctor": {"config", "launch", "sweeps", "training"},
 }
 HOMES_OF = {
     "transformers": {
@@ -35,6 +37,8 @@ HOMES_OF = {
         "training/network.py",
         "training/run.py",
         "data/tokenizer.py",
+        "export/evaluation.py",
+        "export/folder.py",
     },
     "lightning": {
         "training/adaptive_replay.py",
@@ -51,6 +55,8 @@ HOMES_OF = {
     "bitsandbytes": {"training/optimizer.py"},
     "sklearn": {"estimator.py"},
     "ot": {"selection/got_d.py"},
+    "lm_eval": {"export/evaluation.py"},
+    "peft": {"export/weights.py"},
 }
 
 

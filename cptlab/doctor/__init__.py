@@ -1,0 +1,1 @@
+"""What this machine offers a run, and whether one can start here."""
