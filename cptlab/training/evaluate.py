@@ -47,6 +47,8 @@ def measure(module: CPTModule, batch: Batch, token_bytes: np.ndarray, batch_rows
     sums = torch.zeros(number, dtype=torch.float64, device=module.device)
     was_training = module.network.training
     module.network.eval()
+    if module.meter:
+        module.meter.pause()
     precision = trainer.precision_plugin.forward_context() if trainer else nullcontext()
     with precision:
         for start in range(0, len(own), batch_rows):
@@ -55,6 +57,8 @@ def measure(module: CPTModule, batch: Batch, token_bytes: np.ndarray, batch_rows
             real = torch.from_numpy(rows < number).to(module.device)
             sums[torch.from_numpy(rows[rows < number]).to(module.device)] = losses[real]
     module.network.train(was_training)
+    if module.meter:
+        module.meter.resume()
     row_sum = summed(sums, trainer).cpu().numpy() / ranks.copies
     row_count = (batch.labels != IGNORE).sum(-1)
     total, counted = float(row_sum.sum()), int(row_count.sum())

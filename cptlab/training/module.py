@@ -11,6 +11,7 @@ from torch import Tensor
 from cptlab.schedules.base import Schedule
 from cptlab.training.network import Inputs, Network
 from cptlab.training.optimizer import Optimizer
+from cptlab.training.throughput import Throughput
 
 
 class NotFiniteError(RuntimeError):
@@ -40,6 +41,7 @@ class CPTModule(L.LightningModule):
         self.last_loss = float("nan")  # [nat/token]; of the step before on a GPU, which is never waited for
         self._pending: Tensor | None = None
         self.gradient_norm: Tensor | None = None
+        self.meter: Throughput | None = None
 
     def forward(self, batch: Inputs, scale: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """(scalar to minimise, losses (B, T))."""
@@ -70,6 +72,18 @@ class CPTModule(L.LightningModule):
             self._check(self._pending)
         self._pending = total
         self.step += 1
+        if self.meter:
+            self.meter.step_done(self.tokens_per_step)
+
+    def on_train_batch_start(self, batch: Inputs, batch_idx: int) -> None:
+        """The batch is there."""
+        if self.meter:
+            self.meter.batch_ready()
+
+    def on_train_batch_end(self, outputs: object, batch: Inputs, batch_idx: int) -> None:
+        """Callbacks are through; the loop asks for the next batch."""
+        if self.meter:
+            self.meter.batch_requested()
 
     def _parts(self, batch: Inputs) -> Iterator[Inputs]:
         rows = len(batch["input_ids"])

@@ -4,6 +4,8 @@ import sys
 import time
 from collections.abc import Mapping
 
+from cptlab.training.throughput import Throughput
+
 
 class Progress:
     """Tokens/s, losses and time left of one run. `quiet` shows nothing (a driver shows one line a point)."""
@@ -13,6 +15,7 @@ class Progress:
         self.terminal = sys.stderr.isatty() and not quiet
         self.plain = not self.terminal and not quiet
         self.started = self.shown = time.monotonic()
+        self.meter: Throughput | None = None
 
     def update(self, step: int, train_loss: float, losses: Mapping[str, float]) -> None:
         """After a step; redraws at most five times a second."""
@@ -49,7 +52,8 @@ class Progress:
         seconds = max(time.monotonic() - self.started, 1e-9)
         rate = step * self.tokens_per_step / seconds
         left = seconds / max(step, 1) * (self.steps - step)
-        return f"{rate / 1e3:.1f}k tokens/s, {duration(left)} left"
+        speed = (self.meter.line() if self.meter else "") or f"{rate / 1e3:.1f}k tokens/s"
+        return f"{speed}, {duration(left)} left"
 
 
 def _losses(losses: Mapping[str, float]) -> str:

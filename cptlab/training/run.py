@@ -109,9 +109,9 @@ def _train(point: Point, overrides: list[str], quiet: bool) -> Outcome:
     folder.begin(facts)
     progress = Progress(point.run_id, stream.steps, stream.tokens_per_step, quiet)
     recorder = Recorder(config, point.corpora, stream, folder, progress)
-    status, reason, weights = FINISHED, "", ""
+    status, reason, weights, throughput = FINISHED, "", "", {}
     try:
-        fit_steps(config, model, stream, recorder)
+        throughput = fit_steps(config, model, stream, recorder)
         if config.save_model and folder.writes:
             weights = save_model(model, point, folder)
     except (KeyboardInterrupt, SystemExit):
@@ -121,7 +121,15 @@ def _train(point: Point, overrides: list[str], quiet: bool) -> Outcome:
     progress.close()
     seconds = time.monotonic() - started
     attempt = {name: getattr(facts, name) for name in ("git_sha", "dirty", "versions", "hardware", "started")}
-    folder.end(status, reason, seconds, losses=recorder.losses, weights_sha256=weights, of_attempt=attempt)
+    folder.end(
+        status,
+        reason,
+        seconds,
+        losses=recorder.losses,
+        weights_sha256=weights,
+        throughput=throughput,
+        of_attempt=attempt,
+    )
     config.tracking.finish(folder.done() or {})
     if status == INTERRUPTED:
         raise KeyboardInterrupt

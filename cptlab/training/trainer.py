@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from cptlab.config import TrainConfig
     from cptlab.training.recorder import Recorder
+    from cptlab.training.throughput import Throughput
 
 # One process that makes its own batches needs no workers, and rows are read by step: Lightning would warn about both.
 EXPECTED = (
@@ -21,8 +22,8 @@ EXPECTED = (
 )
 
 
-def fit_steps(config: TrainConfig, model: PreTrainedModel, stream: TokenStream, recorder: Recorder) -> None:
-    """Train, the recorder and what learns looking on."""
+def fit_steps(config: TrainConfig, model: PreTrainedModel, stream: TokenStream, recorder: Recorder) -> dict:
+    """Train, the recorder and what learns looking on. Returns the throughput as the record keeps it."""
     import lightning as L
 
     from cptlab.training.loader import StepData
@@ -36,6 +37,7 @@ def fit_steps(config: TrainConfig, model: PreTrainedModel, stream: TokenStream, 
         Network(model, config.objective), config.optimizer, config.lr_schedule, stream.tokens_per_step,
         config.tokens_total, machine.micro_rows,
     )  # fmt: skip
+    module.meter = recorder.progress.meter = meter_of(config, model)
     with warnings.catch_warnings():
         for message in EXPECTED:
             warnings.filterwarnings("ignore", message)
@@ -48,3 +50,21 @@ def fit_steps(config: TrainConfig, model: PreTrainedModel, stream: TokenStream, 
             use_distributed_sampler=False,
         )  # fmt: skip
         trainer.fit(module, datamodule=StepData(stream, machine.workers))
+    return module.meter.summary("cuda" if machine.accelerator == "gpu" else "cpu")
+
+
+def meter_of(config: TrainConfig, model: PreTrainedModel) -> Throughput:
+    """Counts tokens, waits and memory of the run that starts."""
+    import torch
+
+    from cptlab.training.flops import shape_of
+    from cptlab.training.peaks import peak
+    from cptlab.training.throughput import Throughput
+
+    machine = config.machine
+    on_gpu = machine.accelerator == "gpu"
+    return Throughput(
+        config.data.sequence_length, shape_of(model),
+        peak("cuda" if on_gpu else "cpu", machine.resolved_precision, machine.peak_tflops),
+        machine.world_size, synchronize=torch.cuda.synchronize if on_gpu else None,
+    )  # fmt: skip
