@@ -33,6 +33,8 @@ HOMES_OF = {
         "models/tiny.py",
         "models/pretrained.py",
         "training/run.py",
+        "training/attention/install.py",
+        "training/attention/sdpa.py",
         "data/tokenizer.py",
     },
     "lightning": {
@@ -44,7 +46,7 @@ HOMES_OF = {
     },
     "wandb": {"training/tracking.py", "records/read_wandb.py"},
     "datasets": {"data/sources/hub.py"},
-    "flash_attn": {"training/attention.py"},
+    "flash_attn": {"training/attention/flash.py"},
     "bitsandbytes": {"training/optimizer.py"},
     "sklearn": {"estimator.py"},
     "ot": {"selection/got_d.py"},
