@@ -205,3 +205,20 @@ def test_making_the_inputs_from_the_cpu_does_not_wait_for_the_gpu(name):
     finally:
         torch.cuda.set_sync_debug_mode("default")
     assert made["position_ids"].is_cuda
+
+
+@backends()
+def test_transformers_looks_for_no_documents_of_its_own(name, monkeypatch):
+    """It would wait for the GPU to find none."""
+    import transformers.masking_utils as masks
+
+    def found(*arguments):
+        raise AssertionError("transformers looks at the positions")
+
+    monkeypatch.setattr(masks, "find_packed_sequence_indices", found)
+    model = installed(llama(), name)
+    with torch.no_grad():
+        for rows in (PACKED, UNPACKED):
+            assert logits(model, tokens(rows), rows, choice_of(name)).isfinite().all()
+        with pytest.raises(AssertionError, match="looks at the positions"):
+            model(input_ids=tokens(PACKED), position_ids=PACKED.to(DEVICE), use_cache=False)

@@ -41,7 +41,8 @@ def check(requested: str, device_type: str, dtype: str | torch.dtype) -> None:
         raise UserError(f"machine.attention is {requested}.{closest(requested, ATTENTIONS)}")
     problem = "" if requested == "auto" else misfit(requested, device_type, dtype)
     if problem:
-        raise UserError(f"machine.attention={requested}: {problem}; take sdpa or auto, or the device that it needs")
+        instead = "flex or sdpa" if device_type == "cuda" else "sdpa"
+        raise UserError(f"machine.attention={requested}: {problem}; machine.attention=auto would take {instead}")
 
 
 def choose(requested: str, device_type: str, dtype: str | torch.dtype, model_type: str = "") -> Choice:
