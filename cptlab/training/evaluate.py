@@ -53,7 +53,8 @@ def measure(module: CPTModule, batch: Batch, token_bytes: np.ndarray, batch_rows
     with precision:
         for start in range(0, len(own), batch_rows):
             rows = own[start : start + batch_rows]  # all processes make as many passes; rows past the end count nothing
-            losses = module(to_tensors(batch, np.minimum(rows, number - 1), module.device))[1].double().sum(-1)
+            part = module.network.inputs(to_tensors(batch, np.minimum(rows, number - 1)), module.device)
+            losses = module(part)[1].double().sum(-1)
             real = torch.from_numpy(rows < number).to(module.device)
             sums[torch.from_numpy(rows[rows < number]).to(module.device)] = losses[real]
     module.network.train(was_training)
@@ -67,9 +68,7 @@ def measure(module: CPTModule, batch: Batch, token_bytes: np.ndarray, batch_rows
     return Measurement(total, counted, int(token_bytes[labels].sum()), error)
 
 
-def to_tensors(
-    batch: Batch, rows: slice | np.ndarray = slice(None), device: torch.device | str = "cpu"
-) -> dict[str, torch.Tensor]:
-    """Rows of a batch as tensors of the network's forward."""
+def to_tensors(batch: Batch, rows: slice | np.ndarray = slice(None)) -> dict[str, torch.Tensor]:
+    """Rows of a batch as tensors on the CPU."""
     names = ("input_ids", "labels", "position_ids")
-    return {name: torch.from_numpy(getattr(batch, name)[rows]).to(device) for name in names}
+    return {name: torch.from_numpy(getattr(batch, name)[rows]) for name in names}

@@ -68,6 +68,7 @@ def gather_facts(
     base: Base,
     identity: str,
     params: tuple[int, int],
+    attention: str = "sdpa",
 ) -> RunFacts:
     """run.json of a run that starts now."""
     others = [name for name in corpora.corpora if name != config.data.general]
@@ -97,8 +98,8 @@ def gather_facts(
         schedule=described(config.lr_schedule),
         lr_is_constant_after_warmup=config.lr_schedule.is_constant,
         warmup_tokens=config.lr_schedule.warmup_tokens,
-        resolved={"attention": "sdpa", "precision": config.machine.resolved_precision},
-        world_size=1,
+        resolved={"attention": attention, "precision": config.machine.resolved_precision},
+        world_size=config.machine.world_size,
         git_sha=sha,
         dirty=dirty,
         versions={name: installed(name) for name in PACKAGES} | {"python": platform.python_version()},

@@ -5,6 +5,7 @@ at any step, with another number of ranks or workers, goes on with the same glob
 """
 
 import lightning as L
+import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
@@ -52,3 +53,7 @@ class StepData(L.LightningDataModule):
         """Known only now: which process this is."""
         ranks = data_ranks(self.trainer)
         return step_loader(self.stream, self.first_step, ranks.rank, ranks.size, self.num_workers)
+
+    def transfer_batch_to_device(self, batch: dict[str, Tensor], device: torch.device, dataloader_idx: int) -> list:
+        """The passes of a step."""
+        return self.trainer.lightning_module.passes(batch, device)  # type: ignore[union-attr, operator]

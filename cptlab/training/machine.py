@@ -3,15 +3,14 @@
 from dataclasses import dataclass
 
 from cptlab.errors import UserError, closest
+from cptlab.training.attention.choice import ATTENTIONS, check
 from cptlab.variants import variant
 
 CHOICES = {
     "accelerator": ("cpu", "gpu"),
     "strategy": ("single", "ddp", "fsdp", "hsdp"),
     "precision": ("auto", "fp32", "bf16", "fp8"),
-    "attention": (
-        "auto", "flash_attention_4", "flash_attention_3", "flash_attention_2", "varlen", "flex", "sdpa", "eager",
-    ),
+    "attention": ATTENTIONS,
     "compile": ("none", "blocks", "max_autotune"),
     "activation_checkpointing": ("none", "full", "selective"),
 }  # fmt: skip
@@ -53,6 +52,7 @@ class Machine:
                 f"machine.devices x machine.nodes is {self.world_size} but machine.strategy is single; use machine=ddp,"
                 " machine=fsdp or machine=hsdp"
             )
+        check(self.attention, "cuda" if self.accelerator == "gpu" else "cpu", self.resolved_precision)
         if self.precision == "fp8" and self.accelerator == "cpu":
             raise UserError("machine.precision=fp8 needs a GPU of compute capability 8.9 or more; use fp32 on a CPU")
         if self.tensor_parallel > 1 and (self.strategy != "fsdp" or self.world_size % self.tensor_parallel):

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import lightning as L
 import torch
 from torch import Tensor
 
 from cptlab.schedules.base import Schedule
-from cptlab.training.network import Inputs, Network
+from cptlab.training.network import Inputs, Network, Rows
 from cptlab.training.optimizer import Optimizer
 from cptlab.training.throughput import Throughput
 
@@ -19,7 +17,7 @@ class NotFiniteError(RuntimeError):
 
 
 class CPTModule(L.LightningModule):
-    """Trains a causal LM on packed batches {input_ids, labels, position_ids}, each (B, T).
+    """Trains a causal LM on packed rows {input_ids, labels, position_ids}, each (B, T).
 
     micro_rows: rows of one forward and backward pass; 0 = all rows of this rank. The gradient is that of the mean
     over all labels of the global batch, however it is cut into ranks and passes.
@@ -47,17 +45,16 @@ class CPTModule(L.LightningModule):
         """(scalar to minimise, losses (B, T))."""
         return self.network(batch, scale)
 
-    def training_step(self, batch: Inputs, batch_idx: int) -> None:
+    def training_step(self, batch: list[Inputs], batch_idx: int) -> None:
         """One optimizer step. A loss that is no number ends the run: on a CPU before the update."""
         optimizer = self.optimizers()
-        count = (batch["labels"] >= 0).sum()
+        count = torch.stack([(part["labels"] >= 0).sum() for part in batch]).sum()
         if self.trainer.world_size > 1:
             count = self.trainer.strategy.reduce(count.float(), reduce_op="sum")
         scale = self.trainer.world_size / count  # ranks' gradients are averaged
-        parts = list(self._parts(batch))
         total = torch.zeros((), device=self.device)
-        for number, part in enumerate(parts):
-            with self._synced(number == len(parts) - 1):
+        for number, part in enumerate(batch):
+            with self._synced(number == len(batch) - 1):
                 loss, _ = self(part, scale)
                 self.manual_backward(loss)
             total += loss.detach()
@@ -75,21 +72,22 @@ class CPTModule(L.LightningModule):
         if self.meter:
             self.meter.step_done(self.tokens_per_step)
 
-    def on_train_batch_start(self, batch: Inputs, batch_idx: int) -> None:
+    def on_train_batch_start(self, batch: list[Inputs], batch_idx: int) -> None:
         """The batch is there."""
         if self.meter:
             self.meter.batch_ready()
 
-    def on_train_batch_end(self, outputs: object, batch: Inputs, batch_idx: int) -> None:
+    def on_train_batch_end(self, outputs: object, batch: list[Inputs], batch_idx: int) -> None:
         """Callbacks are through; the loop asks for the next batch."""
         if self.meter:
             self.meter.batch_requested()
 
-    def _parts(self, batch: Inputs) -> Iterator[Inputs]:
+    def passes(self, batch: Rows, device: torch.device) -> list[Inputs]:
+        """The passes of a step: rows are cut on the CPU, where boundaries of documents cost no wait for the device."""
         rows = len(batch["input_ids"])
         size = self.micro_rows or rows
-        for start in range(0, rows, size):
-            yield {name: value[start : start + size] for name, value in batch.items()}
+        cuts = [slice(start, start + size) for start in range(0, rows, size)]
+        return [self.network.inputs({name: value[cut] for name, value in batch.items()}, device) for cut in cuts]
 
     def _synced(self, last: bool):
         """Ranks exchange gradients in the last pass of a step alone."""

@@ -2,28 +2,41 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from cptlab.training.attention import document_mask
+from cptlab.training.attention import Choice, choose, document_inputs, install
+from cptlab.training.attention.documents import to_device
 from cptlab.training.objective import Objective
 
-Inputs = dict[str, Tensor]  # input_ids, labels, position_ids, each (B, T)
+Rows = dict[str, Tensor]  # input_ids, labels, position_ids, each (B, T), on the CPU
+Inputs = dict[str, Any]  # labels (B, T) and, under `forward`, what the model takes
 
 
 class Network(nn.Module):
     """`forward` gives losses without ever holding the logits of a batch where the head is a plain matrix."""
 
-    def __init__(self, model: nn.Module, objective: Objective) -> None:
+    def __init__(self, model: nn.Module, objective: Objective, attention: Choice | None = None) -> None:
+        """attention: as installed in the model; None installs what `auto` takes on a CPU."""
         super().__init__()
         self.model = model  # of transformers, perhaps wrapped by an adapter
         self.objective = objective
         inner = cast(PreTrainedModel, model.get_base_model() if hasattr(model, "get_base_model") else model)  # type: ignore[operator]
         self.inner = [inner]  # in a list: its parameters are those of `model` already
-        self.head_is_last = head_is_last(inner)
+        if attention is None:
+            attention = choose("auto", "cpu", "fp32", inner.config.model_type)
+            install(inner, attention)
+        self.attention = attention
+        self.head_is_last = head_is_last(inner, attention)
+
+    def inputs(self, rows: Rows, device: torch.device | str = "cpu") -> Inputs:
+        """Rows on the device, with what keeps their documents apart."""
+        kept = {name: to_device(rows[name], device) for name in ("input_ids", "labels")}
+        boundaries = document_inputs(rows["position_ids"], self.attention, device=device)
+        return {"labels": kept["labels"], "forward": {"input_ids": kept["input_ids"], "use_cache": False, **boundaries}}
 
     def forward(self, batch: Inputs, scale: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """(scalar to minimise, losses (B, T) [nat], 0 where the label is ignored).
@@ -31,12 +44,11 @@ class Network(nn.Module):
         scale: weight of each token, () or (B, T); None = 1 over the number of labels.
         """
         labels = batch["labels"].flatten()
-        if scale is None:
-            scale = 1.0 / (labels >= 0).sum()
-        scale = scale.expand(batch["labels"].shape).flatten()
+        weight = 1.0 / (labels >= 0).sum() if scale is None else scale
+        scale = weight.expand(batch["labels"].shape).flatten()
         inner = self.inner[0]
         if self.head_is_last:
-            hidden = self._body(inner)(**self._inputs(batch)).last_hidden_state
+            hidden = cast(nn.Module, inner.base_model)(**batch["forward"]).last_hidden_state
             head = cast(nn.Module, inner.get_output_embeddings())
             total, losses = self.objective.loss(hidden.flatten(0, 1), head, labels, scale)
         else:
@@ -46,19 +58,10 @@ class Network(nn.Module):
 
     def logits(self, batch: Inputs) -> Tensor:
         """(B, T, V), whole."""
-        return self.inner[0](**self._inputs(batch)).logits
-
-    @staticmethod
-    def _body(inner: PreTrainedModel) -> nn.Module:
-        return cast(nn.Module, inner.base_model)
-
-    def _inputs(self, batch: Inputs) -> dict:
-        mask = document_mask(batch["position_ids"])
-        return {"input_ids": batch["input_ids"], "position_ids": batch["position_ids"], "attention_mask": mask,
-                "use_cache": False}  # fmt: skip
+        return self.inner[0](**batch["forward"]).logits
 
 
-def head_is_last(model: PreTrainedModel) -> bool:
+def head_is_last(model: PreTrainedModel, attention: Choice) -> bool:
     """Whether logits are the head applied to the body's last hidden state, with no cap or scale behind it."""
     head, body = model.get_output_embeddings(), model.base_model
     if head is None or body is model:
@@ -72,13 +75,18 @@ def head_is_last(model: PreTrainedModel) -> bool:
     )
     if any(getattr(model.config, name, None) not in (None, 1.0) for name in names):
         return False
-    if next(model.parameters()).is_meta:
-        return True
+    if next(model.parameters()).device.type != attention.device_type:
+        return True  # its weights are not there yet: the names above decide alone
     ids = torch.tensor([[1, 2, 3]], device=model.device)
     was_training = model.training
     model.eval()
     with torch.no_grad():
-        hidden = body(input_ids=ids, use_cache=False).last_hidden_state
-        same = torch.allclose(head(hidden), model(input_ids=ids, use_cache=False).logits, atol=1e-4)
+        inputs = {
+            "input_ids": ids,
+            "use_cache": False,
+            **document_inputs(torch.arange(3)[None], attention, device=ids.device),
+        }
+        hidden = body(**inputs).last_hidden_state
+        same = torch.allclose(head(hidden), model(**inputs).logits, atol=1e-4)
     model.train(was_training)
     return same

@@ -24,7 +24,7 @@ def write_row_scores(config: TrainConfig, corpus: str, file: str | Path, batch_r
     from cptlab.mixtures.shares import check_names
     from cptlab.training.evaluate import to_tensors
     from cptlab.training.network import Network
-    from cptlab.training.run import open_point, prepare_torch
+    from cptlab.training.run import attention_of, open_point, prepare_torch
 
     point = open_point(config)
     names = [each.name for each in point.stream.corpora]
@@ -32,7 +32,8 @@ def write_row_scores(config: TrainConfig, corpus: str, file: str | Path, batch_r
     prepare_torch(config)
     device = "cuda" if config.machine.accelerator == "gpu" else "cpu"
     model = config.model.build(point.corpora.vocab_size, config.data.sequence_length, config.seed).eval()
-    network = Network(model, config.objective).to(device)
+    attention = attention_of(config.machine, model, config.data.sequence_length)
+    network = Network(model, config.objective, attention).to(device)
     source = names.index(corpus)
     scores = np.empty(len(point.stream.rows[source]), dtype=np.float32)
     for start in range(0, len(scores), batch_rows):
@@ -41,9 +42,8 @@ def write_row_scores(config: TrainConfig, corpus: str, file: str | Path, batch_r
             point.stream.rows, np.full(len(row), source), row, np.zeros(len(row), bool),
             point.corpora.eos_id, point.corpora.vocab_size,
         )  # fmt: skip
-        tensors = to_tensors(part, slice(None), device)
         with torch.no_grad():
-            losses = network(tensors)[1].double().sum(-1).cpu().numpy()
+            losses = network(network.inputs(to_tensors(part), device))[1].double().sum(-1).cpu().numpy()
         scores[row] = -losses / np.maximum((part.labels != IGNORE).sum(-1), 1)
     temporary = Path(f"{file}.{os.getpid()}.npy")
     np.save(temporary, scores)

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from cptlab.config import TrainConfig
+    from cptlab.training.attention import Choice
+    from cptlab.training.machine import Machine
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,6 @@ def train_point(config: TrainConfig, overrides: list[str], quiet: bool = False) 
 
 def _train(point: Point, overrides: list[str], quiet: bool) -> Outcome:
     from cptlab.models.base import count_params
-    from cptlab.training.attention import refuse_leaking_documents
     from cptlab.training.progress import Progress
     from cptlab.training.recorder import Recorder
     from cptlab.training.trainer import fit_steps
@@ -101,8 +102,10 @@ def _train(point: Point, overrides: list[str], quiet: bool) -> Outcome:
     prepare_torch(config)
     started = time.monotonic()
     model = config.model.build(point.corpora.vocab_size, config.data.sequence_length, config.seed).train()
-    refuse_leaking_documents(model)
-    facts = gather_facts(config, overrides, point.corpora, point.base, point.run_id, count_params(model))
+    attention = attention_of(config.machine, model, config.data.sequence_length)
+    facts = gather_facts(
+        config, overrides, point.corpora, point.base, point.run_id, count_params(model), attention.name
+    )
     if not folder.writes:
         config.tracking, quiet = NoTracking(), True
     config.tracking.start(asdict(facts), folder.path)
@@ -111,7 +114,7 @@ def _train(point: Point, overrides: list[str], quiet: bool) -> Outcome:
     recorder = Recorder(config, point.corpora, stream, folder, progress)
     status, reason, weights, throughput = FINISHED, "", "", {}
     try:
-        throughput = fit_steps(config, model, stream, recorder)
+        throughput = fit_steps(config, model, attention, stream, recorder)
         if config.save_model and folder.writes:
             weights = save_model(model, point, folder)
     except (KeyboardInterrupt, SystemExit):
@@ -134,6 +137,17 @@ def _train(point: Point, overrides: list[str], quiet: bool) -> Outcome:
     if status == INTERRUPTED:
         raise KeyboardInterrupt
     return Outcome(point.run_id, folder.path, status, reason, recorder.losses, seconds)
+
+
+def attention_of(machine: Machine, model: PreTrainedModel, sequence_length: int) -> Choice:
+    """The attention that the machine asks for, installed. UserError unless it keeps documents apart."""
+    from cptlab.training.attention import choose, install, refuse_leaking_documents
+
+    device = "cuda" if machine.accelerator == "gpu" else "cpu"
+    choice = choose(machine.attention, device, machine.resolved_precision, model.config.model_type)
+    install(model, choice, sequence_length)
+    refuse_leaking_documents(model, choice)
+    return choice
 
 
 def prepare_torch(config: TrainConfig) -> None:

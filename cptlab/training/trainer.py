@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from cptlab.config import TrainConfig
+    from cptlab.training.attention import Choice
     from cptlab.training.recorder import Recorder
     from cptlab.training.throughput import Throughput
 
@@ -22,7 +23,9 @@ EXPECTED = (
 )
 
 
-def fit_steps(config: TrainConfig, model: PreTrainedModel, stream: TokenStream, recorder: Recorder) -> dict:
+def fit_steps(
+    config: TrainConfig, model: PreTrainedModel, attention: Choice, stream: TokenStream, recorder: Recorder
+) -> dict:
     """Train, the recorder and what learns looking on. Returns the throughput as the record keeps it."""
     import lightning as L
 
@@ -34,7 +37,7 @@ def fit_steps(config: TrainConfig, model: PreTrainedModel, stream: TokenStream, 
 
     machine = config.machine
     module = CPTModule(
-        Network(model, config.objective), config.optimizer, config.lr_schedule, stream.tokens_per_step,
+        Network(model, config.objective, attention), config.optimizer, config.lr_schedule, stream.tokens_per_step,
         config.tokens_total, machine.micro_rows,
     )  # fmt: skip
     module.meter = recorder.progress.meter = meter_of(config, model)

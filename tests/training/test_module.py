@@ -8,7 +8,7 @@ from transformers import Gemma2Config, Gemma2ForCausalLM, GPT2Config, GPT2LMHead
 from cptlab.models.tiny import Tiny
 from cptlab.records.run import read_rows
 from cptlab.sweeps.preflight import compose_point
-from cptlab.training.network import Network, head_is_last
+from cptlab.training.network import Network
 from cptlab.training.objective import CLM
 from cptlab.training.run import train_point
 
@@ -39,7 +39,8 @@ def tiny_batch():
 def models():
     common = {"vocab_size": 50, "num_hidden_layers": 2, "num_attention_heads": 2, "hidden_size": 16}
     gemma = Gemma2Config(**common, num_key_value_heads=1, head_dim=8, intermediate_size=16, attn_implementation="eager",
-                         attn_logit_softcapping=None, final_logit_softcapping=1.0)  # fmt: skip
+                         attn_logit_softcapping=None, final_logit_softcapping=1.0,
+                         sliding_window=64, max_position_embeddings=64)  # fmt: skip
     yield "llama", Tiny(size="30k").build(50, 16, 0), True
     yield "gpt2", GPT2LMHeadModel(GPT2Config(vocab_size=50, n_embd=16, n_layer=2, n_head=2)).eval(), True
     yield "soft-capped", Gemma2ForCausalLM(gemma).eval(), False
@@ -47,9 +48,9 @@ def models():
 
 @pytest.mark.parametrize(("name", "model", "last"), list(models()), ids=lambda x: x if isinstance(x, str) else "")
 def test_losses_are_those_of_the_models_own_logits(name, model, last):
-    assert head_is_last(model) == last
-    batch = tiny_batch()
     network = Network(model, CLM()).eval()
+    assert network.head_is_last == last
+    batch = network.inputs(tiny_batch())
     total, each = network(batch)
     own = network.logits(batch).flatten(0, 1)
     expected = torch.nn.functional.cross_entropy(own, batch["labels"].flatten())

@@ -36,7 +36,7 @@ def module(schedule=None):
 
 def logits(net, ids):
     with torch.no_grad():
-        return net.network.logits(to_tensors(batch(ids)))
+        return net.network.logits(net.network.inputs(to_tensors(batch(ids))))
 
 
 def batch(ids, eos=0):
@@ -49,7 +49,7 @@ def test_a_finished_point_has_a_whole_record_and_is_skipped_the_second_time(stud
     overrides = [*study, f"runs={tmp_path}", "mixture.domain_share=0.25"]
     outcome = train(overrides)
     facts, rows, done = record(outcome)
-    assert done["status"] == "finished"
+    assert done["status"] == "finished", done["reason"]
     assert facts["base"]["kind"] == "scratch"
     assert facts["steps_total"] == 10
     assert {row["step"] for row in rows} == {0, 5, 8, 10}
@@ -141,7 +141,7 @@ def test_the_measured_loss_is_that_of_torch_and_its_error_that_of_the_rows():
     rows = batch(rng.integers(1, 50, (6, 16)))
     got = measure(net, rows, np.full(50, 3), batch_rows=4)
     with torch.no_grad():
-        whole = net.network.logits(to_tensors(rows))
+        whole = net.network.logits(net.network.inputs(to_tensors(rows)))
     losses = torch.nn.functional.cross_entropy(whole.transpose(1, 2), torch.from_numpy(rows.labels), reduction="none")
     assert got.loss_sum == pytest.approx(losses.sum().item(), rel=1e-5)
     assert (got.num_tokens, got.num_bytes) == (96, 288)
