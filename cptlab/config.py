@@ -8,12 +8,12 @@ from cptlab.data.sources.base import DataSource
 from cptlab.errors import UserError
 from cptlab.mixtures.base import Mixture
 from cptlab.models.base import Model
+from cptlab.optimizers.base import Optimizer
 from cptlab.replay.base import Replay
 from cptlab.schedules.base import Schedule
 from cptlab.selection.base import Selection
 from cptlab.training.machine import Single
 from cptlab.training.objective import Objective
-from cptlab.training.optimizer import Optimizer
 from cptlab.training.tracking import Tracking
 from cptlab.variants import HOMES, discover_group
 

@@ -33,6 +33,7 @@ def identify(config: TrainConfig, corpora: Corpora, base: Base) -> str:
         {group: described(getattr(config, group)) for group in VARIANT_GROUPS}
         | {
             "mixture": described(config.mixture) | config.mixture.identity(),
+            "optimizer": config.optimizer.identity(),
             "model": config.model.identity(),
             "base": {"weights_sha256": base.weights_sha256, "step": base.step},
             "machine": config.machine.identity(),

@@ -6,10 +6,11 @@ import lightning as L
 import torch
 from torch import Tensor
 
+from cptlab.optimizers.base import Optimizer
+from cptlab.optimizers.clipping import clip_gradients
 from cptlab.schedules.base import Schedule
 from cptlab.training.attention import document_mask
 from cptlab.training.objective import Objective
-from cptlab.training.optimizer import Optimizer
 
 
 class NotFiniteError(RuntimeError):
@@ -72,4 +73,4 @@ class CPTModule(L.LightningModule):
     ) -> None:
         """Global L2 norm at most `optimizer.clip`."""
         if self.optimizer.clip:
-            torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.optimizer.clip)
+            clip_gradients(self.model.parameters(), self.optimizer.clip)

@@ -15,7 +15,7 @@ from cptlab.sweeps.preflight import compose_point
 from cptlab.training.evaluate import evaluation_steps, measure, to_tensors
 from cptlab.training.module import CPTModule
 from cptlab.training.objective import CLM
-from cptlab.training.optimizer import AdamW
+from cptlab.optimizers.adamw import AdamW
 from cptlab.training.run import open_point, train_point
 
 
