@@ -7,11 +7,14 @@ QLoRA keeps W_base in 4 bits; `none` trains W itself.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from cptlab.errors import UserError
+
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
     from transformers import PreTrainedModel
 
 
@@ -54,3 +57,19 @@ def count_trainable(model: nn.Module) -> tuple[int, int]:
         total += numel
         trainable += numel if parameter.requires_grad else 0
     return trainable, total
+
+
+def trained_state(model: nn.Module) -> dict[str, Tensor]:
+    """What a checkpoint of an adapted model must hold: the base lies in its own file, and 4-bit weights do not load."""
+    return {name: p.detach() for name, p in model.named_parameters() if p.requires_grad}
+
+
+def load_trained_state(model: nn.Module, state: Mapping[str, Tensor]) -> None:
+    """Put `trained_state` into a model to which the same adapter was applied. UserError if it is of another one."""
+    expected = trained_state(model)
+    if wrong := sorted(set(expected) ^ set(state)):
+        raise UserError(
+            f"the saved adapter {'lacks' if wrong[0] in expected else 'has no place for'} {wrong[0]}"
+            f" ({len(wrong)} tensors differ); resume with the fields of adapter that it was trained with"
+        )
+    model.load_state_dict(dict(state), strict=False)

@@ -31,7 +31,7 @@ class LowRank(Adapter):
     train_embeddings: bool = False  # input embeddings and head are trained too, as new tokens need
 
     inits = ("default", "gaussian")
-    extras = {"peft": "adapters"}  # package -> extra of pyproject that brings it
+    packages = ("peft",)
 
     def __post_init__(self) -> None:
         for name in ("rank", "alpha"):
@@ -57,8 +57,8 @@ class LowRank(Adapter):
                 f"adapter={name} does not go with machine.precision=fp8, which quantises layers again at every step;"
                 " use machine.precision=bf16"
             )
-        for package, extra in self.extras.items():
-            require(package, f"adapter={name}", extra)
+        for package in self.packages:
+            require(package, f"adapter={name}", "adapters")
 
     def identity(self) -> dict:
         """Name and fields."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from cptlab.adapters.base import Machine
 from cptlab.adapters.low_rank import LowRank
@@ -26,7 +26,7 @@ class QLoRA(LowRank):
 
     double_quant: bool = True  # the scales of the blocks are quantised too, .4 bits a weight less
 
-    extras = {"peft": "adapters", "bitsandbytes": "adapters"}
+    packages = ("peft", "bitsandbytes")
 
     def check(self, machine: Machine) -> None:
         """bitsandbytes' weights are no DTensors, and stay on their device."""
@@ -41,34 +41,27 @@ class QLoRA(LowRank):
 
     def apply(self, model: PreTrainedModel) -> PreTrainedModel:
         """Targets quantised and frozen, A and B trained."""
+        from cptlab.adapters.layers.nf4 import NF4Linear
+
         for name in self.target_names(model):
             parent, _, child = name.rpartition(".")
-            setattr(model.get_submodule(parent), child, self.quantized(model.get_submodule(name)))  # type: ignore[arg-type]
+            linear = cast("nn.Linear", model.get_submodule(name))
+            setattr(model.get_submodule(parent), child, NF4Linear.of(linear, self.double_quant))
         model.is_loaded_in_4bit = True  # by this peft knows that it must look for 4-bit layers
         return self.inject(model)
 
-    def quantized(self, linear: nn.Linear) -> nn.Module:
-        """A Linear4bit with the NF4 codes of `linear`; computes in the dtype of its input."""
-        import bitsandbytes
-
-        layer = bitsandbytes.nn.Linear4bit(
-            linear.in_features, linear.out_features, bias=linear.bias is not None, quant_type="nf4",
-            compress_statistics=self.double_quant, device="meta",  # type: ignore[arg-type]
-        )  # fmt: skip
-        layer.weight = bitsandbytes.nn.Params4bit(
-            linear.weight.data, requires_grad=False, quant_type="nf4", compress_statistics=self.double_quant
-        ).to(linear.weight.device)  # moving is what quantises
-        layer.bias = linear.bias
-        return layer
+    def merged(self, model: PreTrainedModel) -> PreTrainedModel:
+        """Dequantised base plus update, in a copy of the model."""
+        plain = super().merged(model)
+        plain.is_loaded_in_4bit = False
+        return plain
 
     def merged_layer(self, layer: Any) -> nn.Module:
-        """Dequantised base plus update: peft would round the sum to 4 bits again."""
-        from bitsandbytes.functional import dequantize_4bit
+        """peft would round the sum to 4 bits again."""
         from torch import nn
 
         base = layer.get_base_layer()
-        weight = dequantize_4bit(base.weight.data, base.weight.quant_state) + layer.get_delta_weight("default")
         linear = nn.Linear(base.in_features, base.out_features, bias=base.bias is not None, device="meta")
-        linear.weight = nn.Parameter(weight.detach())
+        linear.weight = nn.Parameter((base.dequantized() + layer.get_delta_weight("default")).detach())
         linear.bias = base.bias
         return linear

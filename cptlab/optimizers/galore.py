@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from cptlab.errors import UserError, require
 from cptlab.optimizers.base import AdamFields, Machine, above_zero, one_of
-from cptlab.optimizers.groups import decay_groups, kinds, split_hidden
+from cptlab.optimizers.groups import decay_groups, filled, kinds, split_hidden
 from cptlab.variants import variant
 
 if TYPE_CHECKING:
@@ -55,5 +55,5 @@ class GaLore(AdamFields):
             "params": hidden, "weight_decay": decay, "rank": self.rank, "update_proj_gap": self.update_gap,
             "scale": self.scale, "proj_type": self.side,
         }  # fmt: skip
-        groups = [projected, *decay_groups(rest, self.weight_decay, self.no_decay)]
+        groups = filled([projected, *decay_groups(rest, self.weight_decay, self.no_decay)])
         return Projected(groups, self.peak_lr, (self.beta1, self.beta2), self.eps)

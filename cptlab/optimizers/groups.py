@@ -47,11 +47,18 @@ def split_hidden(
 
 
 def decay_groups(weights: Sequence[tuple[str, nn.Parameter]], decay: float, no_decay: Sequence[str]) -> list[dict]:
-    """Two groups of torch's kind: what decays, and what does not. Both are there even if empty."""
-    return [
-        {"params": [p for k, p in weights if k not in no_decay], "weight_decay": decay},
-        {"params": [p for k, p in weights if k in no_decay], "weight_decay": 0.0},
-    ]
+    """Groups of torch's kind: what decays, then what does not. See `filled` for an empty one."""
+    return filled(
+        [
+            {"params": [p for k, p in weights if k not in no_decay], "weight_decay": decay},
+            {"params": [p for k, p in weights if k in no_decay], "weight_decay": 0.0},
+        ]
+    )
+
+
+def filled(groups: Sequence[dict]) -> list[dict]:
+    """The groups that hold parameters: a distributed checkpoint gives an empty one back without its LR."""
+    return [group for group in groups if group["params"]]
 
 
 def set_lr(optimizer: Optimizer, lr: float) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from cptlab.errors import UserError
 from cptlab.optimizers.base import AdamFields, above_zero, one_of, share_below_one
-from cptlab.optimizers.groups import decay_groups, kinds, split_hidden
+from cptlab.optimizers.groups import decay_groups, filled, kinds, split_hidden
 from cptlab.variants import variant
 
 if TYPE_CHECKING:
@@ -40,17 +40,24 @@ class Muon(AdamFields):
             raise UserError(f"optimizer.ns_steps is {self.ns_steps}; it must lie between 1 and 99")
 
     def build(self, model: torch.nn.Module) -> torch.optim.Optimizer:
-        """Muon's groups first, then AdamW's two."""
+        """Muon's group first, then AdamW's."""
         import torch
 
         from cptlab.optimizers.updates.pair import Pair
 
         hidden, rest = split_hidden(kinds(model))
-        muon = torch.optim.Muon(
-            [{"params": hidden, "weight_decay": 0.0 if "matrices" in self.no_decay else self.weight_decay}],
-            lr=self.peak_lr, momentum=self.momentum, nesterov=self.nesterov, ns_steps=self.ns_steps,
-            adjust_lr_fn=self.lr_adjust,
-        )  # fmt: skip
-        groups = [g | {"lr_scale": self.adamw_lr_scale} for g in decay_groups(rest, self.weight_decay, self.no_decay)]
-        lr, betas = self.peak_lr * self.adamw_lr_scale, (self.beta1, self.beta2)
-        return Pair([muon, torch.optim.AdamW(groups, lr=lr, betas=betas, eps=self.eps, fused=True)])
+        decay = 0.0 if "matrices" in self.no_decay else self.weight_decay
+        muon = filled([{"params": hidden, "weight_decay": decay}])
+        adamw = [g | {"lr_scale": self.adamw_lr_scale} for g in decay_groups(rest, self.weight_decay, self.no_decay)]
+        parts: list[torch.optim.Optimizer] = []
+        if muon:
+            parts.append(
+                torch.optim.Muon(
+                    muon, lr=self.peak_lr, momentum=self.momentum, nesterov=self.nesterov, ns_steps=self.ns_steps,
+                    adjust_lr_fn=self.lr_adjust,
+                )
+            )  # fmt: skip
+        if adamw:
+            lr, betas = self.peak_lr * self.adamw_lr_scale, (self.beta1, self.beta2)
+            parts.append(torch.optim.AdamW(adamw, lr=lr, betas=betas, eps=self.eps, fused=True))
+        return Pair(parts)

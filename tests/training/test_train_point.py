@@ -8,6 +8,7 @@ import torch
 from cptlab.data.packing import Batch, positions
 from cptlab.errors import UserError
 from cptlab.models.tiny import Tiny
+from cptlab.optimizers.adamw import AdamW
 from cptlab.records.run import read_rows
 from cptlab.schedules.constant import Constant
 from cptlab.schedules.wsd import WSD
@@ -15,7 +16,6 @@ from cptlab.sweeps.preflight import compose_point
 from cptlab.training.evaluate import evaluation_steps, measure, to_tensors
 from cptlab.training.module import CPTModule
 from cptlab.training.objective import CLM
-from cptlab.optimizers.adamw import AdamW
 from cptlab.training.run import open_point, train_point
 
 

@@ -7,6 +7,14 @@ from contextlib import nullcontext
 
 import torch
 from torchao.optim import AdamW8bit
+from torchao.optim.subclass_8bit import OptimState8bit
+
+
+@OptimState8bit.implements(torch.ops.aten.clone.default)
+def _clone(func: Callable, types: tuple, args: tuple, kwargs: dict) -> OptimState8bit:
+    """torchao has no copy of its states, which a copy of a state dict (in memory, asynchronous) needs."""
+    state = args[0]
+    return OptimState8bit(state.codes.clone(), state.scale.clone(), state.qmap.clone(), state.signed, state.dtype)
 
 
 class EightBitAdamW(AdamW8bit):
