@@ -47,13 +47,13 @@ class QLoRA(LowRank):
             parent, _, child = name.rpartition(".")
             linear = cast("nn.Linear", model.get_submodule(name))
             setattr(model.get_submodule(parent), child, NF4Linear.of(linear, self.double_quant))
-        model.is_loaded_in_4bit = True  # by this peft knows that it must look for 4-bit layers
+        model.is_loaded_in_4bit = True  # type: ignore[assignment] # by this peft knows that it must look for 4-bit layers
         return self.inject(model)
 
     def merged(self, model: PreTrainedModel) -> PreTrainedModel:
         """Dequantised base plus update, in a copy of the model."""
         plain = super().merged(model)
-        plain.is_loaded_in_4bit = False
+        plain.is_loaded_in_4bit = False  # type: ignore[assignment]
         return plain
 
     def merged_layer(self, layer: Any) -> nn.Module:

@@ -61,9 +61,9 @@ class AdamW8bit(AdamFields):
             from cptlab.optimizers.updates.eight_bit import EightBitAdamW
 
             return EightBitAdamW(groups, lr=self.peak_lr, betas=betas, eps=self.eps)
-        import bitsandbytes
+        from bitsandbytes.optim.adamw import AdamW8bit, PagedAdamW8bit
 
-        make = bitsandbytes.optim.PagedAdamW8bit if self.paged else bitsandbytes.optim.AdamW8bit
+        make = PagedAdamW8bit if self.paged else AdamW8bit
         return make(groups, lr=self.peak_lr, betas=betas, eps=self.eps)
 
 

@@ -25,7 +25,7 @@ def embedding_ids(model: nn.Module) -> set[int]:
     from torch import nn
 
     found = {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding)}
-    heads = [m.get_output_embeddings() for m in model.modules() if hasattr(m, "get_output_embeddings")]
+    heads = [m.get_output_embeddings() for m in model.modules() if hasattr(m, "get_output_embeddings")]  # type: ignore[operator]
     return found | {id(head.weight) for head in heads if head is not None}
 
 

@@ -48,8 +48,8 @@ class Lion8bit(Optimizer):
 
     def build(self, model: torch.nn.Module) -> torch.optim.Optimizer:
         """Two groups: with decay and without."""
-        import bitsandbytes
+        from bitsandbytes.optim.lion import Lion8bit, PagedLion8bit
 
         groups = decay_groups(kinds(model), self.weight_decay, self.no_decay)
-        make = bitsandbytes.optim.PagedLion8bit if self.paged else bitsandbytes.optim.Lion8bit
+        make = PagedLion8bit if self.paged else Lion8bit
         return make(groups, lr=self.peak_lr, betas=(self.beta1, self.beta2))

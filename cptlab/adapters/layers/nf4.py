@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import torch
 from bitsandbytes.functional import dequantize_4bit
-from bitsandbytes.nn import Linear4bit, Params4bit
+from bitsandbytes.nn.modules import Linear4bit, Params4bit
 from torch import Tensor, nn
 
 BLOCK = 64  # weights that share a scale
@@ -26,7 +27,8 @@ class NF4Linear(Linear4bit):
             linear.in_features, linear.out_features, bias=linear.bias is not None, quant_type="nf4",
             compress_statistics=double_quant, device="meta",
         )  # fmt: skip
-        layer.weight = Params4bit(
+        codes: Any = Params4bit
+        layer.weight = codes(
             linear.weight.data, requires_grad=False, quant_type="nf4", compress_statistics=double_quant, blocksize=BLOCK
         ).to(linear.weight.device)  # moving is what quantises
         layer.bias = linear.bias
@@ -41,6 +43,6 @@ class NF4Linear(Linear4bit):
 
     def dequantized(self) -> Tensor:
         """The weight that the codes stand for, (out, in)."""
-        flat = copy.copy(self.weight.quant_state)
+        flat: Any = copy.copy(self.weight.quant_state)  # type: ignore[attr-defined]
         shape, flat.shape = flat.shape, torch.Size((1, flat.shape.numel()))
         return dequantize_4bit(self.weight.data, flat).reshape(shape)

@@ -10,7 +10,7 @@ class Projected(GaLoreAdamW):
     """A group with `rank` is projected; its state holds the projection under `projection` when saved."""
 
     def __init__(self, groups: list[dict], lr: float, betas: tuple[float, float], eps: float) -> None:
-        super().__init__(groups, lr=lr, betas=betas, eps=eps, no_deprecation_warning=True)
+        super().__init__(groups, lr=lr, betas=betas, eps=eps, no_deprecation_warning=True)  # type: ignore[arg-type]
 
     def state_dict(self) -> dict:
         """As torch's, with each projector as its matrix."""
