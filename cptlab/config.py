@@ -4,16 +4,17 @@ from dataclasses import dataclass, field
 
 from omegaconf import MISSING
 
+from cptlab.adapters.base import Adapter
 from cptlab.data.sources.base import DataSource
 from cptlab.errors import UserError
 from cptlab.mixtures.base import Mixture
 from cptlab.models.base import Model
+from cptlab.optimizers.base import Optimizer
 from cptlab.replay.base import Replay
 from cptlab.schedules.base import Schedule
 from cptlab.selection.base import Selection
 from cptlab.training.machine import Machine
 from cptlab.training.objective import Objective
-from cptlab.training.optimizer import Optimizer
 from cptlab.training.tracking import Tracking
 from cptlab.variants import HOMES, discover_group
 
@@ -51,6 +52,7 @@ class TrainConfig:
     lr_schedule: Schedule = MISSING
     objective: Objective = MISSING
     optimizer: Optimizer = MISSING
+    adapter: Adapter = MISSING
     machine: Machine = MISSING
     tracking: Tracking = MISSING
     evaluation: Evaluation = field(default_factory=Evaluation)
@@ -72,6 +74,9 @@ class TrainConfig:
             raise UserError(f"seed is {self.seed}; it must be 0 or more")
         self.lr_schedule.check(self.tokens_total)
         self.replay.check(self.data.general)
+        self.optimizer.check(self.machine)
+        self.optimizer.check_schedule(self.lr_schedule)
+        self.adapter.check(self.machine)
 
     @property
     def tokens_per_step(self) -> int:

@@ -1,6 +1,7 @@
 """The one exception of a user's mistake: the entry points print its sentence and exit with 2."""
 
 import difflib
+import importlib.util
 from collections.abc import Iterable
 
 
@@ -15,3 +16,9 @@ def closest(name: str, known: Iterable[str]) -> str:
     others = [k for k in known if k not in near]
     hint = f" Did you mean {near[0]}?" if near else ""
     return hint + (f" ({'others' if near else 'known'}: {', '.join(others[:12])})" if others else "")
+
+
+def require(package: str, what: str, extra: str) -> None:
+    """UserError unless the optional `package` is installed; it is not imported."""
+    if importlib.util.find_spec(package) is None:
+        raise UserError(f"{what} needs the package {package}, which is not installed; pip install 'cptlab[{extra}]'")

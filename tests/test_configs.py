@@ -18,6 +18,7 @@ TRAIN_GROUPS = [
     "lr_schedule",
     "objective",
     "optimizer",
+    "adapter",
     "machine",
     "tracking",
 ]

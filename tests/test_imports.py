@@ -23,8 +23,10 @@ ALLOWED = {
     "report": {"decisions", "fitting", "records"},
     "data": {"mixtures", "replay"},
     "models": set(),
+    "optimizers": set(),
+    "adapters": set(),
     "selection": {"data", "models"},
-    "training": {"data", "models", "schedules", "mixtures", "replay", "records", "config"},
+    "training": {"data", "models", "schedules", "mixtures", "replay", "records", "config", "optimizers", "adapters"},
     "sweeps": {"config", "records", "training", "launch"},
     "export": {"data", "models", "records"},
     "doctor": {"config", "launch", "sweeps", "training"},
@@ -54,11 +56,14 @@ HOMES_OF = {
     "wandb": {"training/tracking.py", "records/read_wandb.py"},
     "datasets": {"data/sources/hub.py"},
     "flash_attn": {"training/attention/flash.py"},
-    "bitsandbytes": {"training/optimizer.py"},
+    "bitsandbytes": {"optimizers/adamw8bit.py", "optimizers/lion8bit.py", "adapters/layers/nf4.py"},
+    "torchao": {"optimizers/updates/eight_bit.py"},
+    "galore_torch": {"optimizers/updates/projected.py"},
+    "schedulefree": {"optimizers/schedule_free.py"},
+    "peft": {"adapters/low_rank.py", "export/weights.py"},
     "sklearn": {"estimator.py"},
     "ot": {"selection/got_d.py"},
     "lm_eval": {"export/evaluation.py"},
-    "peft": {"export/weights.py"},
 }
 
 

@@ -45,21 +45,14 @@ def measure(module: CPTModule, batch: Batch, token_bytes: np.ndarray, batch_rows
     number = len(batch.input_ids)
     own = np.arange(ranks.rank, ranks.rank + ranks.size * -(-number // ranks.size), ranks.size)
     sums = torch.zeros(number, dtype=torch.float64, device=module.device)
-    was_training = module.network.training
-    module.network.eval()
-    if module.meter:
-        module.meter.pause()
     precision = trainer.precision_plugin.forward_context() if trainer else nullcontext()
-    with precision:
+    with module.evaluating(), precision:
         for start in range(0, len(own), batch_rows):
             rows = own[start : start + batch_rows]  # all processes make as many passes; rows past the end count nothing
             part = module.network.inputs(to_tensors(batch, np.minimum(rows, number - 1)), module.device)
             losses = module(part)[1].double().sum(-1)
             real = torch.from_numpy(rows < number).to(module.device)
             sums[torch.from_numpy(rows[rows < number]).to(module.device)] = losses[real]
-    module.network.train(was_training)
-    if module.meter:
-        module.meter.resume()
     row_sum = summed(sums, trainer).cpu().numpy() / ranks.copies
     row_count = (batch.labels != IGNORE).sum(-1)
     total, counted = float(row_sum.sum()), int(row_count.sum())

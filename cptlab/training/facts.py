@@ -18,7 +18,8 @@ from cptlab.records.run import RunFacts
 if TYPE_CHECKING:
     from cptlab.config import TrainConfig
 
-PACKAGES = ("cptlab", "torch", "lightning", "transformers", "tokenizers", "numpy", "hydra-core")
+PACKAGES = ("cptlab", "torch", "lightning", "transformers", "tokenizers", "numpy", "hydra-core",
+            "peft", "bitsandbytes", "torchao", "schedulefree", "galore-torch")  # fmt: skip
 VARIANT_GROUPS = ("mixture", "replay", "lr_schedule", "objective", "optimizer")
 
 
@@ -33,6 +34,7 @@ def identify(config: TrainConfig, corpora: Corpora, base: Base) -> str:
         {group: described(getattr(config, group)) for group in VARIANT_GROUPS}
         | {
             "mixture": described(config.mixture) | config.mixture.identity(),
+            "optimizer": config.optimizer.identity(),
             "model": config.model.identity(),
             "base": {"weights_sha256": base.weights_sha256, "step": base.step},
             "machine": config.machine.identity(),
@@ -58,6 +60,8 @@ def row_choices(config: TrainConfig) -> dict:
         chosen["packing"] = data.packing
     if data.max_epochs is not None and data.on_max_epochs == "cap":
         chosen["max_epochs"] = data.max_epochs
+    if adapter := config.adapter.identity():
+        chosen["adapter"] = adapter
     return chosen
 
 
@@ -67,7 +71,7 @@ def gather_facts(
     corpora: Corpora,
     base: Base,
     identity: str,
-    params: tuple[int, int],
+    params: tuple[int, int, int],
     attention: str = "sdpa",
 ) -> RunFacts:
     """run.json of a run that starts now."""
@@ -79,6 +83,7 @@ def gather_facts(
         overrides=overrides,
         num_params_nonembed=params[0],
         num_params_total=params[1],
+        num_params_trainable=params[2],
         tokens_total=config.tokens_total,
         tokens_per_step=config.tokens_per_step,
         steps_total=config.steps,
@@ -102,7 +107,7 @@ def gather_facts(
         world_size=config.machine.world_size,
         git_sha=sha,
         dirty=dirty,
-        versions={name: installed(name) for name in PACKAGES} | {"python": platform.python_version()},
+        versions=versions(),
         hardware={"machine": platform.machine(), "system": platform.system(), "host": platform.node()},
         started=datetime.now(UTC).isoformat(timespec="seconds"),
     )  # fmt: skip
@@ -112,6 +117,12 @@ def _plain(value: Any) -> Any:
     if hasattr(value, "variant_name"):
         return described(value)
     return {f.name: getattr(value, f.name) for f in fields(value)} if hasattr(value, "__dataclass_fields__") else value
+
+
+def versions() -> dict[str, str]:
+    """Of Python and of the packages that touch the numbers, where they are installed."""
+    found = {name: installed(name) for name in PACKAGES}
+    return {name: number for name, number in found.items() if number} | {"python": platform.python_version()}
 
 
 def installed(name: str) -> str:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import lightning as L
 import torch
 from torch import Tensor
 
+from cptlab.optimizers.base import Optimizer
+from cptlab.optimizers.clipping import clip_gradients
+from cptlab.optimizers.groups import set_lr
 from cptlab.schedules.base import Schedule
 from cptlab.training.network import Inputs, Network, Rows
-from cptlab.training.optimizer import Optimizer
 from cptlab.training.throughput import Throughput
 
 
@@ -103,17 +108,33 @@ class CPTModule(L.LightningModule):
     def set_learning_rate(self, optimizer: torch.optim.Optimizer) -> None:
         """Step i (1-based) uses the schedule's clock after its tokens."""
         factor = float(self.schedule.factor((self.step + 1.0) * self.tokens_per_step, self.tokens_total))  # type: ignore[arg-type]
-        for group in optimizer.param_groups:
-            group["lr"] = factor * group["initial_lr"]
+        set_lr(optimizer, self.optimizer.peak_lr * factor)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """The optimizer; the schedule is a pure function of the step, so it has no state to keep."""
-        optimizer = self.optimizer.build(self.network)
-        for group in optimizer.param_groups:
-            group.setdefault("initial_lr", group["lr"])
-        return optimizer
+        return self.optimizer.build(self.network)
+
+    @contextmanager
+    def evaluating(self) -> Iterator[None]:
+        """Within, the network is in evaluation mode, with the weights that the optimizer means, off the meter."""
+        switches = [self.network, *(o for o in self._optimizers() if hasattr(o, "eval"))]
+        was_training = self.network.training
+        if self.meter:
+            self.meter.pause()
+        for each in switches:
+            each.eval()  # type: ignore[union-attr]
+        try:
+            yield
+        finally:
+            for each in switches if was_training else ():
+                each.train()  # type: ignore[union-attr]
+            if self.meter:
+                self.meter.resume()
+
+    def _optimizers(self) -> list[torch.optim.Optimizer]:
+        return list(self._trainer.optimizers) if self._trainer else []
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Global L2 norm at most `optimizer.clip`; callbacks have seen the gradients before."""
         if self.optimizer.clip:
-            self.gradient_norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.optimizer.clip)
+            self.gradient_norm = clip_gradients(self.network.parameters(), self.optimizer.clip)

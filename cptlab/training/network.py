@@ -45,15 +45,15 @@ class Network(nn.Module):
         """
         labels = batch["labels"].flatten()
         weight = 1.0 / (labels >= 0).sum() if scale is None else scale
-        scale = weight.expand(batch["labels"].shape).flatten()
+        scales = weight.expand(batch["labels"].shape).flatten()
         inner = self.inner[0]
         if self.head_is_last:
             hidden = cast(nn.Module, inner.base_model)(**batch["forward"]).last_hidden_state
             head = cast(nn.Module, inner.get_output_embeddings())
-            total, losses = self.objective.loss(hidden.flatten(0, 1), head, labels, scale)
+            total, losses = self.objective.loss(hidden.flatten(0, 1), head, labels, scales)
         else:
             logits = self.logits(batch).flatten(0, 1)
-            total, losses = self.objective.loss(logits, nn.Identity(), labels, scale)
+            total, losses = self.objective.loss(logits, nn.Identity(), labels, scales)
         return total, losses.view_as(batch["labels"])
 
     def logits(self, batch: Inputs) -> Tensor:

@@ -92,6 +92,7 @@ def train_point(config: TrainConfig, overrides: list[str], quiet: bool = False) 
 
 
 def _train(point: Point, overrides: list[str], quiet: bool) -> Outcome:
+    from cptlab.adapters.base import count_trainable
     from cptlab.models.base import count_params
     from cptlab.training.progress import Progress
     from cptlab.training.recorder import Recorder
@@ -103,8 +104,10 @@ def _train(point: Point, overrides: list[str], quiet: bool) -> Outcome:
     started = time.monotonic()
     model = config.model.build(point.corpora.vocab_size, config.data.sequence_length, config.seed).train()
     attention = attention_of(config.machine, model, config.data.sequence_length)
+    params = count_params(model)  # of the model that a law is about: adapters are not part of N
+    model = config.adapter.apply(model)
     facts = gather_facts(
-        config, overrides, point.corpora, point.base, point.run_id, count_params(model), attention.name
+        config, overrides, point.corpora, point.base, point.run_id, (*params, count_trainable(model)[0]), attention.name
     )
     if not folder.writes:
         config.tracking, quiet = NoTracking(), True
@@ -116,7 +119,7 @@ def _train(point: Point, overrides: list[str], quiet: bool) -> Outcome:
     try:
         throughput = fit_steps(config, model, attention, stream, recorder)
         if config.save_model and folder.writes:
-            weights = save_model(model, point, folder)
+            weights = save_model(config.adapter.merged(model), point, folder)
     except (KeyboardInterrupt, SystemExit):
         status, reason = INTERRUPTED, "stopped by the user"
     except Exception as error:  # noqa: BLE001 - the record says why, and the grid goes on

@@ -8,6 +8,7 @@ import torch
 from cptlab.data.packing import Batch, positions
 from cptlab.errors import UserError
 from cptlab.models.tiny import Tiny
+from cptlab.optimizers.adamw import AdamW
 from cptlab.records.run import read_rows
 from cptlab.schedules.constant import Constant
 from cptlab.schedules.wsd import WSD
@@ -16,7 +17,6 @@ from cptlab.training.evaluate import evaluation_steps, measure, to_tensors
 from cptlab.training.module import CPTModule
 from cptlab.training.network import Network
 from cptlab.training.objective import CLM
-from cptlab.training.optimizer import AdamW
 from cptlab.training.run import open_point, train_point
 
 

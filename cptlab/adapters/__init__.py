@@ -1,0 +1,1 @@
+"""Adapters: few trainable weights beside a base that stays as it is."""

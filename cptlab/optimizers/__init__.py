@@ -1,0 +1,1 @@
+"""Optimizers: each holds its peak LR, the schedule only scales it."""
