@@ -53,6 +53,9 @@ def fit_steps(
             use_distributed_sampler=False,
         )  # fmt: skip
         trainer.fit(module, datamodule=StepData(stream, machine.workers))
+    for optimizer in trainer.optimizers:
+        if hasattr(optimizer, "eval"):  # schedule-free: the weights that are kept are the averaged ones
+            optimizer.eval()  # type: ignore[attr-defined]
     return module.meter.summary("cuda" if machine.accelerator == "gpu" else "cpu")
 
 
