@@ -21,6 +21,7 @@ from cptlab.replay.base import Replay
 __all__ = ["TokenStream", "evaluation_batch", "gather", "num_rows"]
 Index = NDArray[np.int64]
 Order = tuple[Index, Index, NDArray[np.bool_]]  # corpus, row, replayed of every row of a block of steps
+LOOKUPS = 65536  # look-ups of one pass: what belongs to them stays in the cache
 BLOCK_ROWS = 32768  # rows whose order is worked out together
 
 
@@ -109,12 +110,21 @@ class TokenStream:
 
     def locate(self, index: Index) -> tuple[Index, Index, Index]:
         """Global numbers of fresh rows (n,) -> corpus (n,), row in the corpus (n,), epoch (n,)."""
-        corpus, running = self.table.running(np.asarray(index, dtype=np.int64))
-        row, epoch = np.empty_like(running), np.empty_like(running)
-        for i in np.unique(corpus):
-            here = corpus == i
-            row[here], epoch[here] = self.draws[i].at(running[here])
-        return corpus, row, epoch
+        index = np.asarray(index, dtype=np.int64)
+        found = np.empty((3, len(index)), dtype=np.int64)
+        for start in range(0, len(index), LOOKUPS):
+            part = slice(start, start + LOOKUPS)
+            # In rising order the epochs of a corpus follow one another, and neighbours lie in one place of the plan.
+            order = np.argsort(index[part])
+            corpus, running = self.table.running(index[part][order])
+            by_corpus = np.argsort(corpus.astype(np.min_scalar_type(len(self.names))), kind="stable")
+            ends = np.cumsum(np.bincount(corpus, minlength=len(self.names)))
+            for draw, first, end in zip(self.draws, [0, *ends[:-1].tolist()], ends.tolist(), strict=True):
+                here = by_corpus[first:end]
+                at = start + order[here]
+                found[0, at] = draw.corpus
+                found[1, at], found[2, at] = draw.at(running[here])
+        return found[0], found[1], found[2]
 
     def batch(self, step: int, rank: int = 0, world_size: int = 1) -> Batch:
         """The rows of `rank` in the global batch of `step` (0-based), shuffled across corpora.
@@ -157,7 +167,7 @@ class TokenStream:
 
     def _picks(self, step: int) -> Index:
         """Global numbers of the fresh rows that a step replays from the buffer."""
-        count = self.table.replay_rows(step)
+        count = int(self.table.counts(step, step + 1)[0, -1])
         if not count:
             return np.empty(0, dtype=np.int64)
         return self.replay.pick(self.seed, step, count, self.fresh_before(step))  # type: ignore[attr-defined]
@@ -183,7 +193,7 @@ class TokenStream:
     @property
     def counts(self) -> Index:
         """(planned, num_corpora) rows of each corpus in each batch, replayed ones included."""
-        return self.table.fresh(self.planned_steps) + self.replayed
+        return self.table.counts(0, self.planned_steps)[:, :-1] + self.replayed
 
     def tokens_seen(self, step: int) -> int:
         """Tokens after `step` steps, padding left out."""
