@@ -1,12 +1,13 @@
 """The token stream: which row of which corpus stands where, for every step of a run."""
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cptlab.data.best_fit import BestFitRows
+from cptlab.data.best_fit import BestFitRows, concat_report
 from cptlab.data.buffer_counts import BufferCounts
 from cptlab.data.draw import Draw
 from cptlab.data.epochs import check_ahead, check_buffer, limit_epochs
@@ -115,10 +116,9 @@ class TokenStream:
 
     def locate(self, index: Index) -> tuple[Index, Index, Index]:
         """Global numbers of fresh rows (n,) -> corpus (n,), row in the corpus (n,), epoch (n,)."""
-        index = np.asarray(index, dtype=np.int64)
         found = np.empty((3, len(index)), dtype=np.int64)
         for start in range(0, len(index), LOOKUPS):
-            part = index[start : start + LOOKUPS]
+            part = np.asarray(index[start : start + LOOKUPS], dtype=np.int64)
             # In rising order the epochs of a corpus follow one another, and neighbours lie in one place of the plan.
             # Number and place sorted as one integer: several times as fast as argsort.
             both = np.sort((part << 16) | np.arange(len(part)))
@@ -199,6 +199,15 @@ class TokenStream:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take up a plan that has as many steps, at least, as the checkpoint. ValueError for another plan's."""
         self.table.load_state_dict(state)
+
+    def packing(self) -> dict[str, dict[str, int]]:
+        """What packing did to the documents of each corpus, for the record: a PackingReport or a ConcatReport."""
+        reports = [
+            rows.report if isinstance(rows, BestFitRows)
+            else concat_report(rows.corpus.tokens().view(np.ndarray), self.sequence_length, self.eos_id)
+            for rows in self.rows
+        ]  # fmt: skip
+        return {name: asdict(report) for name, report in zip(self.names, reports, strict=True)}
 
     def tokens_seen(self, step: int) -> int:
         """Tokens after `step` steps, padding left out."""

@@ -105,7 +105,9 @@ class Stretch:
         """The state at a mark not after `step`, plain JSON."""
         known = [state for state in self.states if state[0] <= step]
         if not known:
-            raise ValueError(f"the state at step {step} is no longer known; that at {self.states[0][0]} is the earliest")
+            raise ValueError(
+                f"the state at step {step} is no longer known; that at {self.states[0][0]} is the earliest"
+            )
         at, apportioner, totals = known[-1]
         state: dict[str, Any] = {"step": at, "rows": totals.tolist()}
         if isinstance(apportioner, Apportioner):

@@ -103,6 +103,8 @@ def _train(point: Point, overrides: list[str], quiet: bool) -> Outcome:
     model = config.model.build(point.corpora.vocab_size, config.data.sequence_length, config.seed).train()
     refuse_leaking_documents(model)
     facts = gather_facts(config, overrides, point.corpora, point.base, point.run_id, count_params(model))
+    for name, packed in stream.packing().items():
+        facts.corpora[name]["train"]["packing"] = packed
     if not folder.writes:
         config.tracking, quiet = NoTracking(), True
     config.tracking.start(asdict(facts), folder.path)

@@ -18,7 +18,9 @@ def test_scores_written_by_the_command_order_a_curriculum_that_trains(study, tmp
     scores = np.load(file)
     assert f"{len(scores)} rows of sums, mean loss {-scores.mean():.4f}" in said
     assert f"mixture.scores={{sums: {file}}}" in said
-    np.testing.assert_allclose(scores, write_row_scores(compose_point(study), "sums", tmp_path / "again.npy"), rtol=1e-5)
+    np.testing.assert_allclose(
+        scores, write_row_scores(compose_point(study), "sums", tmp_path / "again.npy"), rtol=1e-5
+    )
     overrides = [
         *study, "mixture=perplexity_curriculum", f"mixture.scores={{sums: {file}}}", "tokens=640", "save_model=false",
         "mixture.domain_share=1", "mixture.buckets=2", f"runs={tmp_path}",
