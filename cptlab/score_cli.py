@@ -1,4 +1,4 @@
-"""`cptlab corpus score NAME FILE`: scores of the rows of a corpus under a base, for mixtures that choose or order rows."""
+"""`cptlab corpus score NAME FILE`: scores of the rows of a corpus under a base, to choose or order rows by."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ def limit_epochs(
         more = [f"{names[i]} {max_epochs - room[i] / sizes[i]:.3g}" for i in np.flatnonzero(alone)]
         raise UserError(
             f"replay alone would need epochs of {', '.join(more)} (data.max_epochs={max_epochs:g}), and a cap lowers the"
-            " mixture only; lower the share of replay or `tokens`, or raise data.max_epochs"
+            " the mixture only; lower the share of replay or `tokens`, or raise data.max_epochs"
         )
     capped = np.zeros(len(names), dtype=bool)
     limited = weights
@@ -124,7 +124,7 @@ def check_buffer(stream: TokenStream) -> None:
     if over:
         said = ", ".join(f"{name} {share:.3g}" for name, share in over.items())
         raise UserError(
-            f"the run would need epochs of {said}, rows drawn again from the buffer included (data.max_epochs={limit:g});"
-            " lower replay.replay_share or `tokens`, or raise data.max_epochs (data.on_max_epochs=cap lowers the mixture"
-            " alone)"
+            f"the run would need epochs of {said}, rows drawn again from the buffer included"
+            f" (data.max_epochs={limit:g}); lower replay.replay_share or `tokens`, or raise data.max_epochs"
+            " (data.on_max_epochs=cap lowers the mixture alone)"
         )
