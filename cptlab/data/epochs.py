@@ -44,7 +44,7 @@ def limit_epochs(
     if (alone := room < -slack).any():
         more = [f"{names[i]} {max_epochs - room[i] / sizes[i]:.3g}" for i in np.flatnonzero(alone)]
         raise UserError(
-            f"replay alone would need epochs of {', '.join(more)} (data.max_epochs={max_epochs:g}), and a cap lowers the"
+            f"replay alone would need epochs of {', '.join(more)} (data.max_epochs={max_epochs:g}), and a cap lowers"
             " the mixture only; lower the share of replay or `tokens`, or raise data.max_epochs"
         )
     capped = np.zeros(len(names), dtype=bool)
