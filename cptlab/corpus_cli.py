@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cptlab import score_cli
 from cptlab.errors import UserError
 
 if TYPE_CHECKING:
@@ -35,12 +36,15 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     inspect.add_argument("--show", action="store_true", help="also the first documents of each corpus")
     verify = actions.add_parser("verify", help="hash every file, look for held-out text in train", epilog=overrides)
     verify.add_argument("folder", nargs="?", help="a folder of corpora, instead of overrides")
+    score_cli.add_command(actions)
 
 
 def run(options: argparse.Namespace, overrides: list[str]) -> int:
     """The command's exit code: 1 if what was built is broken."""
     if options.action == "build":
         return build(options, overrides)
+    if options.action == "score":
+        return score_cli.run(options, overrides)
     if options.folder and overrides:
         raise UserError(f"give either the folder {options.folder} or overrides, not both")
     folder = Path(options.folder) if options.folder else built(*configured(overrides)[:2])

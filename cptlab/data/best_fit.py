@@ -18,6 +18,7 @@ from cptlab.data.tokens import Corpus
 from cptlab.errors import UserError
 
 Index = NDArray[np.int64]
+REPORT_TOKENS = 1 << 27  # of a corpus whose rows are cut one after another
 SCAN_TOKENS = 1 << 22  # tokens searched for document ends at a time
 
 
@@ -40,6 +41,27 @@ class PackingReport:
             f" are split ({self.split_if_concatenated / documents:.2%} if concatenated), padding"
             f" {self.padding / max(self.padding + self.tokens, 1):.3%}"
         )
+
+
+@dataclass(frozen=True)
+class ConcatReport:
+    """What cutting rows out of the file one after another does to the documents of one corpus."""
+
+    documents: int
+    longer_than_a_row: int  # so split wherever rows begin
+    split_documents: int  # that the end of a row cuts, longer ones included
+    tokens: int  # [token] looked at: the first REPORT_TOKENS of a larger corpus
+
+
+def concat_report(tokens: NDArray, row_tokens: int, eos_id: int) -> ConcatReport:
+    """Counts over the documents that end in the first REPORT_TOKENS tokens: a quarter of a gigabyte is read at most."""
+    tokens = tokens[:REPORT_TOKENS]
+    ends = document_ends(tokens, eos_id)
+    begins = np.concatenate([[0], ends])[: len(ends)]
+    return ConcatReport(
+        documents=len(ends), longer_than_a_row=int((ends - begins > row_tokens).sum()),
+        split_documents=int((begins // row_tokens != (ends - 1) // row_tokens).sum()), tokens=len(tokens),
+    )  # fmt: skip
 
 
 def document_ends(tokens: NDArray, eos_id: int) -> Index:

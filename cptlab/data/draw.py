@@ -1,6 +1,7 @@
 """Which row of a corpus comes when: a running number of the corpus -> row and epoch, a pure function."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +10,7 @@ from cptlab.data.order import key_of, keys_of, permute
 from cptlab.mixtures.base import RowSet
 
 Index = NDArray[np.int64]
+ROWS_OF_A_KEY = 256  # from here on a key for many rows is worth a pass of its own
 SUBSET_KEY = key_of(0x5B5E7)  # a subset is the same rows in every run, whatever its seed
 
 
@@ -31,20 +33,31 @@ class Draw:
 
     def at(self, running: Index) -> tuple[Index, Index]:
         """Running numbers (n,) -> row numbers (n,) in the corpus and epochs (n,), both from 0."""
-        epoch, place = np.divmod(running, self.size)
-        return self._among(self._shuffled(place, epoch)), epoch
+        epoch = running // self.size
+        return self._among(self._shuffled(running - epoch * self.size, epoch)), epoch
 
     def _shuffled(self, place: Index, epoch: Index) -> Index:
         if not place.size:
             return place
         if self.rows is None or self.rows.buckets == 1:
-            return permute(place, self.size, self._keys(epoch, self.corpus))
+            return self._by_epoch(place, epoch)
         edges = np.arange(self.rows.buckets + 1) * self.size // self.rows.buckets
         bucket = np.searchsorted(edges, place, side="right") - 1
         for b in np.unique(bucket):
             here = bucket == b
             keys = self._keys(epoch[here], self.corpus, int(b) + 1)
             place[here] = edges[b] + permute(place[here] - edges[b], int(edges[b + 1] - edges[b]), keys)
+        return place
+
+    def _by_epoch(self, place: Index, epoch: Index) -> Index:
+        """An epoch at a time where they follow one another: one key for all is faster than one a row."""
+        edges = np.flatnonzero(epoch[1:] != epoch[:-1]) + 1
+        if not edges.size or len(edges) * ROWS_OF_A_KEY > len(epoch):
+            return permute(place, self.size, self._keys(epoch, self.corpus))
+        bounds = [0, *edges.tolist(), len(epoch)]
+        for start, end in pairwise(bounds):
+            part = slice(start, end)
+            place[part] = permute(place[part], self.size, self._keys(epoch[part], self.corpus))
         return place
 
     def _keys(self, epoch: Index, *parts: int) -> int | NDArray[np.uint64]:

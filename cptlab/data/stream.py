@@ -1,26 +1,29 @@
 """The token stream: which row of which corpus stands where, for every step of a run."""
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cptlab.data.best_fit import BestFitRows
+from cptlab.data.best_fit import BestFitRows, concat_report
+from cptlab.data.buffer_counts import BufferCounts
 from cptlab.data.draw import Draw
-from cptlab.data.epochs import limit_epochs
+from cptlab.data.epochs import check_ahead, check_buffer, limit_epochs
 from cptlab.data.order import keys_of, permute
 from cptlab.data.packing import Batch
 from cptlab.data.plan import Plan
+from cptlab.data.refusals import check_tokenizers, refuse_source
 from cptlab.data.rows import ConcatRows, Rows, evaluation_batch, gather, num_rows, read_batch
 from cptlab.data.tokens import Corpus
-from cptlab.errors import UserError
 from cptlab.mixtures.base import CorpusFacts, Mixture
 from cptlab.replay.base import Replay
 
 __all__ = ["TokenStream", "evaluation_batch", "gather", "num_rows"]
 Index = NDArray[np.int64]
 Order = tuple[Index, Index, NDArray[np.bool_]]  # corpus, row, replayed of every row of a block of steps
+LOOKUPS = 1 << 16  # look-ups of one pass: what belongs to them stays in the cache
 BLOCK_ROWS = 32768  # rows whose order is worked out together
 
 
@@ -57,7 +60,7 @@ class TokenStream:
         source = self.names.index(self.replay_source) if self.replay_source in corpora else -1
         self.table = Plan(self.rows, self.draws, rows_per_step, sequence_length, source)
         self._block: tuple[tuple[int, int], Order] | None = None
-        self._picked = np.zeros((1, len(self.names)), dtype=np.int64)  # rows from the buffer before each step
+        self._buffer = BufferCounts(self)
 
     @classmethod
     def plan(
@@ -66,6 +69,8 @@ class TokenStream:
         """Plan all steps among mixture and replay; the clock u is that after the batch's tokens."""
         stream = cls(corpora, mixture, replay, general=general, steps=steps, **rest)
         planned = min(mixture.planned_at_start(steps), replay.planned_at_start(steps))
+        if planned < steps and stream.max_epochs is not None:
+            check_ahead(stream, mixture, general)
         u = (np.arange(planned) + 1.0) / steps
         stream.extend(mixture.weights(u, stream.names, general), replay.share(u))
         return stream
@@ -77,7 +82,7 @@ class TokenStream:
         share = np.array(replay_share, dtype=np.float64)
         source = self.table.replay_corpus
         if share.any() and not self.replay.from_buffer and source < 0:
-            raise UserError(f"replay.corpus is {self.replay_source or 'empty'}; data has {', '.join(self.names)}")
+            refuse_source(self.replay_source, self.names)
         if self.replay.from_buffer and not self.planned_steps and len(share):
             share[0] = 0.0  # nothing is seen yet
         planned = np.empty((len(weights), len(self.names) + 1))
@@ -92,6 +97,8 @@ class TokenStream:
                 self.table.drawn(self.planned_steps), self.rows_per_step, self.max_epochs, self.on_max_epochs,
             )  # fmt: skip
         self.table.extend(planned)
+        if self.max_epochs is not None and self.replay.from_buffer:
+            check_buffer(self)
 
     @property
     def planned_steps(self) -> int:
@@ -109,12 +116,22 @@ class TokenStream:
 
     def locate(self, index: Index) -> tuple[Index, Index, Index]:
         """Global numbers of fresh rows (n,) -> corpus (n,), row in the corpus (n,), epoch (n,)."""
-        corpus, running = self.table.running(np.asarray(index, dtype=np.int64))
-        row, epoch = np.empty_like(running), np.empty_like(running)
-        for i in np.unique(corpus):
-            here = corpus == i
-            row[here], epoch[here] = self.draws[i].at(running[here])
-        return corpus, row, epoch
+        found = np.empty((3, len(index)), dtype=np.int64)
+        for start in range(0, len(index), LOOKUPS):
+            part = np.asarray(index[start : start + LOOKUPS], dtype=np.int64)
+            # In rising order the epochs of a corpus follow one another, and neighbours lie in one place of the plan.
+            # Number and place sorted as one integer: several times as fast as argsort.
+            both = np.sort((part << 16) | np.arange(len(part)))
+            order = both & 0xFFFF
+            corpus, running = self.table.running(both >> 16)
+            by_corpus = np.argsort(corpus.astype(np.min_scalar_type(len(self.names))), kind="stable")
+            ends = np.cumsum(np.bincount(corpus, minlength=len(self.names)))
+            for draw, first, end in zip(self.draws, [0, *ends[:-1].tolist()], ends.tolist(), strict=True):
+                here = by_corpus[first:end]
+                at = start + order[here]
+                found[0, at] = draw.corpus
+                found[1, at], found[2, at] = draw.at(running[here])
+        return found[0], found[1], found[2]
 
     def batch(self, step: int, rank: int = 0, world_size: int = 1) -> Batch:
         """The rows of `rank` in the global batch of `step` (0-based), shuffled across corpora.
@@ -147,7 +164,7 @@ class TokenStream:
             row[corpus == i] = draw.at(np.arange(first[i], last[i]))[0]
         here = np.flatnonzero(corpus == len(self.draws))
         if here.size:
-            picked = np.concatenate([self._picks(step) for step in range(start, end)])
+            picked = np.concatenate(self.picks(start, end))
             corpus[here], row[here], _ = self.locate(picked)
         steps, rows = np.arange(start, end), self.rows_per_step
         slots = np.broadcast_to(np.arange(rows), (len(steps), rows))
@@ -155,35 +172,42 @@ class TokenStream:
         place = (permute(slots, rows, keys) + (steps - start)[:, None] * rows).ravel()
         return corpus[place], row[place], replayed[place]
 
-    def _picks(self, step: int) -> Index:
-        """Global numbers of the fresh rows that a step replays from the buffer."""
-        count = self.table.replay_rows(step)
-        if not count:
-            return np.empty(0, dtype=np.int64)
-        return self.replay.pick(self.seed, step, count, self.fresh_before(step))  # type: ignore[attr-defined]
-
-    def _from_buffer(self, step: int) -> Index:
-        """(num_corpora,) rows of each corpus that were drawn from the buffer before `step`."""
-        if not self.replay.from_buffer:
-            return self._picked[0]
-        num = len(self.names)
-        while len(self._picked) <= step:
-            picks = self.locate(self._picks(len(self._picked) - 1))[0]
-            self._picked = np.vstack([self._picked, self._picked[-1] + np.bincount(picks, minlength=num)])
-        return self._picked[step]
+    def picks(self, start: int, end: int) -> list[Index]:
+        """Global numbers of the fresh rows that each step from `start` on replays from the buffer."""
+        counts = self.table.counts(start, end)
+        seen = self.fresh_before(start) + np.cumsum(counts[:, :-1].sum(axis=1)) - counts[:, :-1].sum(axis=1)
+        pick = self.replay.pick  # type: ignore[attr-defined]
+        each = zip(range(start, end), counts[:, -1].tolist(), seen.tolist(), strict=True)
+        return [pick(self.seed, step, count, s) if count else np.empty(0, dtype=np.int64) for step, count, s in each]
 
     @property
     def replayed(self) -> Index:
         """(planned, num_corpora) rows of each corpus that Replay draws in each batch."""
         if not self.replay.from_buffer:
             return self.table.named(self.planned_steps)
-        self._from_buffer(self.planned_steps)
-        return np.diff(self._picked[: self.planned_steps + 1], axis=0)
+        return self._buffer.rows(self.planned_steps)
 
     @property
     def counts(self) -> Index:
         """(planned, num_corpora) rows of each corpus in each batch, replayed ones included."""
-        return self.table.fresh(self.planned_steps) + self.replayed
+        return self.table.counts(0, self.planned_steps)[:, :-1] + self.replayed
+
+    def state_dict(self, step: int) -> dict[str, Any]:
+        """Plain JSON for a checkpoint at `step`: what spares a later process the apportioning of the steps before."""
+        return self.table.state_dict(step)
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take up a plan that has as many steps, at least, as the checkpoint. ValueError for another plan's."""
+        self.table.load_state_dict(state)
+
+    def packing(self) -> dict[str, dict[str, int]]:
+        """What packing did to the documents of each corpus, for the record: a PackingReport or a ConcatReport."""
+        reports = [
+            rows.report if isinstance(rows, BestFitRows)
+            else concat_report(rows.corpus.tokens().view(np.ndarray), self.sequence_length, self.eos_id)
+            for rows in self.rows
+        ]  # fmt: skip
+        return {name: asdict(report) for name, report in zip(self.names, reports, strict=True)}
 
     def tokens_seen(self, step: int) -> int:
         """Tokens after `step` steps, padding left out."""
@@ -193,7 +217,7 @@ class TokenStream:
         """Tokens of each corpus after `step` steps, padding left out."""
         drawn = self.table.drawn(step)
         tokens = [self._tokens(i, int(n)) for i, n in enumerate(drawn)]
-        picked = self._buffer_tokens(step)
+        picked = self._buffer.before(step)[1]
         return {name: n + int(more) for name, n, more in zip(self.names, tokens, picked, strict=True)}
 
     def unique_tokens_by_corpus(self, step: int) -> dict[str, int]:
@@ -205,13 +229,15 @@ class TokenStream:
         """Tokens drawn by Replay after `step` steps, padding left out."""
         source = self.table.replay_corpus
         if self.replay.from_buffer or source < 0:
-            return int(self._buffer_tokens(step).sum())
+            return int(self._buffer.before(step)[1].sum())
+        if isinstance(self.rows[source], ConcatRows):
+            return int(self.table.totals(step)[-1]) * self.sequence_length
         rows = self.table.replay_running(step)
         return int(self.rows[source].fill(self.draws[source].at(rows)[0]).sum())
 
     def epochs_by_corpus(self, step: int) -> dict[str, float]:
         """Passes over the rows of each corpus after `step` steps, replayed ones included."""
-        given = self.table.drawn(step) + self._from_buffer(step)
+        given = self.table.drawn(step) + self._buffer.before(step)[0]
         return {name: int(n) / draw.size for name, n, draw in zip(self.names, given, self.draws, strict=True)}
 
     def _tokens(self, corpus: int, last: int) -> int:
@@ -222,25 +248,3 @@ class TokenStream:
         whole, rest = divmod(last, draw.size)
         every = int(rows.fill(draw.at(np.arange(draw.size))[0]).sum()) if whole else 0
         return whole * every + int(rows.fill(draw.at(np.arange(rest) + whole * draw.size)[0]).sum())
-
-    def _buffer_tokens(self, step: int) -> Index:
-        """(num_corpora,) tokens of each corpus drawn from the buffer before `step`."""
-        rows = self._from_buffer(step)
-        if not rows.any() or all(isinstance(source, ConcatRows) for source in self.rows):
-            return rows * self.sequence_length
-        tokens = np.zeros(len(self.names), dtype=np.int64)
-        for earlier in range(step):
-            corpus, row, _ = self.locate(self._picks(earlier))
-            for i in np.unique(corpus):
-                tokens[i] += self.rows[i].fill(row[corpus == i]).sum()
-        return tokens
-
-
-def check_tokenizers(corpora: list[Corpus]) -> None:
-    """UserError unless all corpora were cut by one tokenizer."""
-    for corpus in corpora:
-        if corpus.tokenizer_hash != corpora[0].tokenizer_hash:
-            raise UserError(
-                f"corpus {corpus.name} was cut by another tokenizer (hash {corpus.tokenizer_hash[:12]}) than"
-                f" {corpora[0].name} ({corpora[0].tokenizer_hash[:12]}); build both with one data.tokenizer"
-            )

@@ -57,6 +57,14 @@ class AdaptiveMixture(Mixture):
         """The shares until the first decision, at any u."""
         return np.tile(self.start(corpora), (len(u), 1))
 
+    def bounds(self, u: Array, corpora: Sequence[str], general: str) -> tuple[Array, Array]:
+        """The starting shares until the first decision; then from `min_share` to what the others' leave."""
+        least, most = (self.weights(u, corpora, general) for _ in range(2))
+        open_from = self.planned_at_start(len(u))
+        least[open_from:] = self.min_share
+        most[open_from:] = 1 - (len(corpora) - 1) * self.min_share
+        return least, most
+
     def planned_at_start(self, steps: int) -> int:
         """Until the first decision."""
         return (self.decision_steps(steps) or [steps])[0]

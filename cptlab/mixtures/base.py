@@ -76,6 +76,11 @@ class Mixture(ABC):
         """How many of the run's steps `weights` plans before the first; the rest is planned as it is decided."""
         return steps
 
+    def bounds(self, u: Array, corpora: Sequence[str], general: str) -> tuple[Array, Array]:
+        """The least and the most share that each corpus can have at progress u, each (n, len(corpora))."""
+        weights = self.weights(u, corpora, general)
+        return weights, weights
+
     def fact(self, name: str) -> CorpusFacts:
         """What is known of one corpus. UserError for a name that data does not have."""
         if name not in self.facts:

@@ -66,6 +66,13 @@ class AdaptiveReplay(Replay):
         """The share before the first decision, everywhere: that of no divergence, or of the first gradients."""
         return np.full_like(u, self.of(0.0 if self.signal == "divergence" else 1.0), dtype=np.float64)
 
+    def bounds(self, u: Array) -> tuple[Array, Array]:
+        """The share before the first decision until then; after it anything from `minimum` to `maximum`."""
+        least, most = self.share(u), self.share(u)
+        open_from = self.planned_at_start(len(u))
+        least[open_from:], most[open_from:] = self.minimum, self.maximum
+        return least, most
+
     def decide(self, history: Sequence[Drift]) -> float:
         """The share until the next decision, in [minimum, maximum), from all evidence so far, at least one."""
         first, last = history[0], history[-1]

@@ -28,6 +28,11 @@ class Replay(ABC):
     def share(self, u: Array) -> Array:
         """Share of each block's tokens that Replay draws, at progress u: (n,) -> (n,), in [0, 1)."""
 
+    def bounds(self, u: Array) -> tuple[Array, Array]:
+        """The least and the most share that it can have at progress u, each (n,)."""
+        share = self.share(u)
+        return share, share
+
     def check(self, general: str) -> None:  # noqa: B027 - most replay needs none
         """UserError if this replay needs a general corpus and the study names none."""
 

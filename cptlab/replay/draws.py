@@ -35,4 +35,6 @@ def choose(seed: int, place: int, count: int, size: int) -> NDArray[np.int64]:
     chosen: dict[int, None] = {}  # a set that keeps its order
     for top, drawn in zip(last.tolist(), below(raw_bits(seed, PICK, place, rest), last + 1).tolist(), strict=True):
         chosen[top if drawn in chosen else drawn] = None
-    return np.concatenate([np.tile(np.arange(size), rounds), np.fromiter(chosen, np.int64, rest)])
+    picked = np.fromiter(chosen, np.int64, rest)
+    # Without a whole round, which is the common case, nothing as long as the buffer is made.
+    return np.concatenate([np.tile(np.arange(size), rounds), picked]) if rounds else picked

@@ -109,6 +109,8 @@ def _train(point: Point, overrides: list[str], quiet: bool) -> Outcome:
     facts = gather_facts(
         config, overrides, point.corpora, point.base, point.run_id, (*params, count_trainable(model)[0]), attention.name
     )
+    for name, packed in stream.packing().items():
+        facts.corpora[name]["train"]["packing"] = packed
     if not folder.writes:
         config.tracking, quiet = NoTracking(), True
     config.tracking.start(asdict(facts), folder.path)

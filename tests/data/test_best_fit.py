@@ -143,3 +143,20 @@ def test_replay_reads_on_in_packed_rows(corpora):
     stream = plan(corpora, Static(shares={"law": 0.6, "code": 0.4}), FixedReplay(replay_share=0.25))
     assert stream.replay_tokens(80) / stream.tokens_seen(80) == pytest.approx(0.25, abs=0.01)
     assert stream.replay_tokens(80) == stream.tokens_by_corpus(80)["general"]
+
+
+def test_what_packing_does_to_documents_is_told_for_the_record(tmp_path, monkeypatch):
+    corpora = {"general": write(tmp_path, "general", [3, 11, 4, 2, 1])}  # rows of 4 end after 4, 8, 12, 16, 20
+
+    def told(packing):
+        return TokenStream.plan(
+            corpora, Static(domain_share=0.0), NoReplay(), general="general", steps=1, rows_per_step=1,
+            sequence_length=4, eos_id=EOS, seed=0, packing=packing,
+        ).packing()["general"]  # fmt: skip
+
+    packed = told("best_fit")
+    assert (packed["documents"], packed["split_documents"], packed["rows"], packed["padding"]) == (5, 1, 6, 3)
+    assert told("concat") == {"documents": 5, "longer_than_a_row": 1, "split_documents": 2, "tokens": 21}
+    assert packed["split_if_concatenated"] == 2
+    monkeypatch.setattr("cptlab.data.best_fit.REPORT_TOKENS", 15)
+    assert told("concat") == {"documents": 2, "longer_than_a_row": 1, "split_documents": 1, "tokens": 15}

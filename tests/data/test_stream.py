@@ -1,3 +1,4 @@
+import json
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -8,6 +9,8 @@ from cptlab.data.stream import TokenStream, evaluation_batch, gather, num_rows
 from cptlab.data.tokens import Corpus, sha256_file
 from cptlab.errors import UserError
 from cptlab.mixtures.base import RowSet
+from cptlab.mixtures.phased import Phased
+from cptlab.mixtures.ramp import Ramp
 from cptlab.mixtures.static import Static
 from cptlab.replay.base import Replay
 from cptlab.replay.fixed import FixedReplay
@@ -81,7 +84,7 @@ def test_evaluation_rows_are_the_same_in_every_run_and_at_most_all(corpora):
 
 
 def test_replay_from_an_unknown_corpus_is_refused(corpora):
-    with pytest.raises(UserError, match=r"replay\.corpus is lew; data has general, law"):
+    with pytest.raises(UserError, match=r"replay\.corpus is lew, which data does not have\. Did you mean law\?"):
         plan(corpora, Static(), FixedReplay(corpus="lew"))
 
 
@@ -228,3 +231,105 @@ def test_a_subset_is_read_in_every_epoch_and_bucket_after_bucket(corpora):
     assert len(set(row[corpus == 0])) == 10
     assert stream.unique_tokens_by_corpus(50) == {"general": 10 * T, "law": 6 * T}
     assert epoch.max() == 33
+
+
+SHARES3 = {"a": 0.5, "b": 0.3, "c": 0.2}
+
+
+@pytest.mark.parametrize("block_rows", [1, 3, 8, 2000])
+@pytest.mark.parametrize(
+    ("mixture", "replay"),
+    [
+        (Static(domain_share=0.3), NoReplay()),
+        (Static(domain_share=0.5), NoReplay()),
+        (Static(domain_share=1.0), FixedReplay(replay_share=0.07)),
+        (Ramp(start=0.1, end=0.9), NoReplay()),
+        (Phased(fractions=[0.5, 0.5], domain_shares=[0.0, 0.9]), NoReplay()),
+        (Static(domain_share=0.3), FixedReplay(replay_share=0.25)),  # three sources: no way but from the first step
+    ],
+)
+def test_a_late_step_asked_for_first_is_the_one_reached_from_the_start(corpora, block_rows, mixture, replay):
+    def stream():
+        return TokenStream.plan(
+            corpora, mixture, replay, general="general", steps=9000, rows_per_step=block_rows, sequence_length=T,
+            eos_id=EOS, seed=0,
+        )  # fmt: skip
+
+    forwards, late = stream(), stream()
+    every = forwards.table.counts(0, 9000)
+    for step in (8999, 7000, 8500, 6000):
+        np.testing.assert_array_equal(late.table.counts(step, step + 1)[0], every[step])
+        assert late.tokens_by_corpus(step) == forwards.tokens_by_corpus(step)
+    np.testing.assert_array_equal(late.table.counts(0, 9000), every)
+
+
+def test_a_late_step_of_a_plan_of_two_sources_needs_few_steps_before_it(corpora):
+    stream = plan(corpora, Static(domain_share=0.3), NoReplay(), steps=1_000_000)
+    stream.batch(999_999)
+    assert sum(stretch.ready - stretch.start for stretch in stream.table._stretches) < 10_000
+    stream = plan(corpora, Static(domain_share=1.0), FixedReplay(replay_share=0.1), steps=1_000_000)
+    assert stream.replay_tokens(1_000_000) == 800_000 * T
+    assert sum(stretch.ready - stretch.start for stretch in stream.table._stretches) < 10_000
+
+
+@pytest.mark.parametrize("packing", ["concat", "best_fit"])
+def test_a_plan_goes_on_from_a_mark_without_the_steps_before_it(tmp_path, packing):
+    corpora = {name: documents(tmp_path, name) for name in SHARES3}
+
+    def stream():
+        return TokenStream.plan(
+            corpora, Static(shares=SHARES3), FixedReplay(corpus="b", replay_share=0.1), general="a", steps=3000,
+            rows_per_step=5, sequence_length=T, eos_id=EOS, seed=0, packing=packing,
+        )  # fmt: skip
+
+    first, second = stream(), stream()
+    first.batch(2100)
+    mark = json.loads(json.dumps(first.state_dict(2100)))
+    second.load_state_dict(mark)
+    np.testing.assert_array_equal(second.batch(2100).input_ids, first.batch(2100).input_ids)
+    assert second.tokens_by_corpus(2999) == first.tokens_by_corpus(2999)
+    np.testing.assert_array_equal(second.counts, first.counts)
+    for change in ({"step": mark["step"] - 1}, {"rows": mark["rows"][1:]}):
+        with pytest.raises(ValueError, match="not of this plan"):
+            stream().load_state_dict(mark | change)
+
+
+def test_a_mark_of_other_shares_is_refused(corpora):
+    mark = plan(corpora, Static(domain_share=0.3), NoReplay(), steps=600).state_dict(600)
+    with pytest.raises(ValueError, match="not of this plan"):
+        plan(corpora, Static(domain_share=0.4), NoReplay(), steps=600).load_state_dict(mark)
+
+
+def documents(folder, name):
+    """A corpus of documents of 1 to 4 tokens."""
+    tokens = np.arange(1, 901)
+    tokens[np.cumsum(np.random.default_rng(len(name)).integers(1, 5, 200))] = EOS
+    tokens[-1] = EOS
+    path = folder / f"{name}.bin"
+    tokens.astype("<u2").tofile(path)
+    return Corpus(name, name, "train", str(path), 900, 900, 1, "", "0" * 64)
+
+
+def test_look_ups_in_any_order_and_over_epochs_agree_with_one_at_a_time(corpora):
+    stream = plan(corpora, Static(domain_share=0.7), FixedReplay(replay_share=0.25), steps=900)
+    index = np.random.default_rng(0).integers(0, stream.fresh_before(900), 70_000)
+    many = np.stack(stream.locate(index))
+    for i in (0, 1, 65_535, 65_536, 69_999):
+        np.testing.assert_array_equal(np.stack(stream.locate(index[i : i + 1]))[:, 0], many[:, i])
+    assert many[2].max() > 100
+
+
+def test_rows_from_a_buffer_are_counted_as_they_are_drawn(tmp_path):
+    corpora = {name: documents(tmp_path, name) for name in SHARES3}
+    stream = TokenStream.plan(
+        corpora, Static(shares=SHARES3), Oldest(), general="a", steps=600, rows_per_step=8, sequence_length=T,
+        eos_id=EOS, seed=0, packing="best_fit",
+    )  # fmt: skip
+    rows, tokens = np.zeros(3, dtype=int), 0
+    for step in range(600):
+        for i, row in zip(*stream.locate(np.concatenate(stream.picks(step, step + 1)))[:2], strict=True):
+            rows[i] += 1
+            tokens += int(stream.rows[i].fill(np.array([row]))[0])
+        if step in (0, 100, 255, 256, 599):
+            np.testing.assert_array_equal(stream.replayed[: step + 1].sum(axis=0), rows)
+            assert stream.replay_tokens(step + 1) == tokens

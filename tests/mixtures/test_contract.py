@@ -8,6 +8,7 @@ from known_corpora import CORPORA, facts
 
 from cptlab.errors import UserError
 from cptlab.launch import options
+from cptlab.mixtures.code_augmented import CodeAugmented
 from cptlab.mixtures.domain_order import DomainOrder
 from cptlab.mixtures.perplexity_curriculum import PerplexityCurriculum
 from cptlab.mixtures.phased import Phased
@@ -27,6 +28,7 @@ OTHER = {"general": 0.1, "code": 0.2, "law": 0.7}
 WRONG = {"general": 0.5, "lawe": 0.5}
 MAKE = {
     "static": lambda: Static(shares=SHARES),
+    "code_augmented": lambda: CodeAugmented(),
     "phased": lambda: Phased(shares=[SHARES, OTHER]),
     "ramp": lambda: Ramp(start_shares=SHARES, end_shares=OTHER, space="logit"),
     "temperature": lambda: Temperature(temperature=2),
@@ -40,6 +42,7 @@ MAKE = {
 }
 NAMING = {
     "static": lambda: Static(shares=WRONG),
+    "code_augmented": lambda: CodeAugmented(shares=WRONG),
     "phased": lambda: Phased(shares=[SHARES, WRONG]),
     "ramp": lambda: Ramp(start_shares=SHARES, end_shares=WRONG),
     "rehydrate": lambda: Rehydrate(cluster_size={"lawe": 5}),

@@ -61,12 +61,15 @@ def base(study, tmp_path_factory):
     [
         (["mixture=static", "mixture.shares={prose: 0.8, sums: 0.2}"], 0.2),
         (["mixture=bilingual"], 0.5),
+        (["mixture=domain_only"], 1.0),
+        (["mixture=general_only"], 0.0),
         (["mixture=phased", "mixture.fractions=[0.25, 0.75]", "mixture.domain_shares=[0, 1]"], 0.75),
         (["mixture=ramp", "mixture.start=0", "mixture.end=1"], 0.525),
         (["mixture=temperature", "mixture.temperature=1e6"], 0.5),
         (["mixture=unimax"], 0.5),
         (["mixture=subset_epochs", "mixture.epochs=2"], 0.5),
         (["mixture=rehydrate", "mixture.cluster_size={prose: 5}"], None),
+        (["mixture=rehydrate", "mixture.removed_share={prose: 0.2, sums: 0.6}"], None),
         (["mixture=domain_order", "mixture.order=[sums, prose]"], 0.5),
         (["mixture=topic_adaptive", "mixture.interval=0.25"], None),
         (["mixture=ucb", "replay=fixed", "replay.replay_share=0.25"], None),
@@ -74,9 +77,23 @@ def base(study, tmp_path_factory):
 )
 def test_every_mixture_trains_from_the_command_line_on_top_of_a_base(study, base, tmp_path, overrides, share):
     folder = train([*study, f"runs={tmp_path}", f"model.base_run={base}", *STEPS20, *overrides]).folder
-    assert 0 < achieved(folder) < 1
+    assert 0 < achieved(folder) < 1 or share in (0, 1)
     if share is not None:
         assert achieved(folder) == pytest.approx(share, abs=1 / 80)
+
+
+@pytest.mark.parametrize("general", ["general", "language"])
+def test_code_augmented_trains_beside_a_corpus_named_language_or_the_general_one(study, tmp_path, general):
+    files = next(word for word in study if word.startswith("data.corpora="))
+    renamed = [f"data.general={general}" if word.startswith("data.general=") else word for word in study]
+    renamed[renamed.index(files)] = files.replace("{prose:", f"{{{general}:").replace("sums:", "code:")
+    outcome = train([*renamed, f"runs={tmp_path}", *STEPS20, "mixture=code_augmented"])
+    tokens = read_rows(outcome.folder)[-1]["tokens_by_corpus"]
+    assert tokens == {general: 960, "code": 320}
+    # A run_id of the preset is that of the static mixture which it stands for.
+    if general == "language":
+        shares = "mixture.shares={language: 0.75, code: 0.25}"
+        assert open_point(compose_point([*renamed, *STEPS20, "mixture=static", shares])).run_id == outcome.run_id
 
 
 def test_decisions_rest_on_the_valid_split_and_steer_what_is_trained_on(study, tmp_path):
