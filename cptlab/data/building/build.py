@@ -18,7 +18,7 @@ import numpy as np
 from cptlab.data.building.choose import choose, not_selected
 from cptlab.data.building.clean import find_overlap
 from cptlab.data.building.lock import locked, say
-from cptlab.data.building.manifest import is_whole, write_manifest
+from cptlab.data.building.manifest import is_whole, remember_hashes, write_manifest
 from cptlab.data.building.pool import StoppedError, Tokenisers
 from cptlab.data.building.progress import BuildProgress
 from cptlab.data.building.shards import merge, shards_of
@@ -207,6 +207,7 @@ def publish(building: Path, folder: Path) -> None:
     if folder.exists():  # the rest of a broken one
         shutil.rmtree(folder)
     building.rename(folder)
+    remember_hashes(folder)
 
 
 def default_workers() -> int:

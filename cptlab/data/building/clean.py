@@ -13,8 +13,9 @@ from cptlab.data.building.decontaminate import (
     split_entry,
 )
 from cptlab.data.building.lock import say
+from cptlab.data.hashes import file_hash
 from cptlab.data.sources.base import DataSource, Documents
-from cptlab.data.sources.reading import file_hash, find_files, read_texts
+from cptlab.data.sources.reading import find_files, read_texts
 
 
 def cleaned_fingerprint(source: DataSource) -> str:

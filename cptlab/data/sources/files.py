@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from cptlab.data.hashes import file_hash
 from cptlab.data.sources.base import (
     DataSource,
     Document,
@@ -14,7 +15,7 @@ from cptlab.data.sources.base import (
     held_out_split,
     split_of,
 )
-from cptlab.data.sources.reading import Position, Scored, file_hash, find_files, read_scored
+from cptlab.data.sources.reading import Position, Scored, find_files, read_scored
 from cptlab.errors import UserError, closest
 from cptlab.variants import variant
 

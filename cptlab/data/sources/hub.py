@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from cptlab.data.hashes import file_hash
 from cptlab.data.sources.base import DataSource, Document, Documents, check_names, content_id
-from cptlab.data.sources.reading import checked, checked_score, file_hash, nearby
+from cptlab.data.sources.reading import checked, checked_score, nearby
 from cptlab.errors import UserError, closest
 from cptlab.variants import variant
 

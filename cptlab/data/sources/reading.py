@@ -7,7 +7,6 @@ import contextlib
 import difflib
 import glob
 import gzip
-import hashlib
 import io
 import json
 from collections.abc import Iterator
@@ -212,19 +211,3 @@ def open_bytes(path: Path, position: Position | None = None) -> Iterator[io.Buff
             yield stack.enter_context(io.BufferedReader(reader))  # type: ignore[arg-type]
         else:
             yield file
-
-
-def file_hash(path: Path, cache: Path) -> str:
-    """SHA-256 of a file's bytes, remembered in `cache` under its path, size and time of change."""
-    status = path.stat()
-    key = f"{path.resolve()}\n{status.st_size}\n{status.st_mtime_ns}"
-    memo = cache / ".hashes" / hashlib.sha256(key.encode()).hexdigest()[:24]
-    with contextlib.suppress(OSError):
-        known = memo.read_text()
-        if len(known) == 64:
-            return known
-    with open(path, "rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    memo.parent.mkdir(parents=True, exist_ok=True)
-    memo.write_text(digest)
-    return digest

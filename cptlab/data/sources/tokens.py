@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from cptlab.data.building.splits import SplitFiles
+from cptlab.data.hashes import file_hash, sha256_file
 from cptlab.data.sources.base import (
     SPLITS,
     DataSource,
@@ -19,10 +20,10 @@ from cptlab.data.sources.base import (
     held_out_split,
     split_of,
 )
-from cptlab.data.sources.reading import file_hash, find_files
+from cptlab.data.sources.reading import find_files
 from cptlab.data.sources.token_files import TokenFile, open_token_file
 from cptlab.data.tokenizer import Tokenizer
-from cptlab.data.tokens import Corpus, sha256_file, token_dtype
+from cptlab.data.tokens import Corpus, token_dtype
 from cptlab.errors import UserError, closest
 from cptlab.variants import variant
 

@@ -1,11 +1,14 @@
 import hashlib
 import json
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from cptlab.cli import main
+from cptlab.data import hashes
+from cptlab.data.building.manifest import open_corpora
 from cptlab.data.building.verify import verify
 from cptlab.data.corpus import prepare
 from cptlab.data.sources.files import Files
@@ -72,6 +75,95 @@ def test_a_manifest_of_another_tokenizer_is_refused(built, tmp_path, jsonl):
     path.write_text(json.dumps(manifest)[:-20])
     with pytest.raises(UserError, match=r"manifest\.json is no readable manifest"):
         prepare(again)
+
+
+def reopen(built, tmp_path, jsonl):
+    fields = {"vocab_size": 300, "sequence_length": 16, "cache_dir": str(tmp_path / "cache")}
+    return prepare(Files(corpora={"a": jsonl()}, **fields))
+
+
+@pytest.mark.parametrize("split", ["train", "fit"])
+def test_overwritten_bytes_are_found_before_training(built, tmp_path, jsonl, split):
+    path = Path(built["a"][split].path)
+    before = path.stat()
+    with open(path, "r+b") as file:
+        file.seek(20)
+        file.write(b"\x07\x00\x07\x00")
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))  # nor does the old time hide it
+    with pytest.raises(UserError, match=rf"a\.{split}\.bin has another content hash than its manifest"):
+        reopen(built, tmp_path, jsonl)
+
+
+def test_token_files_are_read_once_until_they_change(built, tmp_path, jsonl, monkeypatch):
+    read = []
+    real = hashes.sha256_file
+    monkeypatch.setattr(hashes, "sha256_file", lambda path: (read.append(Path(path).name), real(path))[1])
+    train = Path(built["a"]["train"].path)
+    for path in train.parent.glob("*.bin"):
+        os.utime(path, (1e9, 1e9))
+    reopen(built, tmp_path, jsonl)
+    assert sorted(name for name in read if name.endswith(".bin")) == [
+        f"a.{s}.bin" for s in ("fit", "test", "train", "valid")
+    ]
+    read.clear()
+    assert reopen(built, tmp_path, jsonl)["a"]["train"] == built["a"]["train"]
+    assert not [name for name in read if name.endswith(".bin")]
+    train.write_bytes(train.read_bytes())
+    os.utime(train, (1e9, 1e9))
+    reopen(built, tmp_path, jsonl)
+    assert [name for name in read if name.endswith(".bin")] == ["a.train.bin"]
+
+
+def test_what_was_just_built_is_not_read_again(tmp_path, jsonl, monkeypatch):
+    read = []
+    real = hashes.sha256_file
+    monkeypatch.setattr(hashes, "FRESH", -60)
+    monkeypatch.setattr(hashes, "sha256_file", lambda path: (read.append(Path(path).name), real(path))[1])
+    reopen(None, tmp_path, jsonl)
+    assert read == ["a.jsonl"]
+
+
+DAMAGE = {
+    "manifest.json": ['{"format": 1}', "[]", '{"format": 1, "corpora": 3}', "null", ""],
+    "token_bytes.npy": ["garbage", "", None],
+}
+
+
+@pytest.mark.parametrize(("name", "content"), [(name, text) for name, texts in DAMAGE.items() for text in texts])
+def test_a_damaged_folder_is_one_sentence(built, name, content):
+    path = Path(built.path, name)
+    path.unlink()
+    if content is not None:
+        path.write_text(content)
+    for look in (verify, lambda folder: open_corpora(folder, "")):
+        with pytest.raises(
+            UserError, match=rf"{name.replace('.', '[.]')} is (no readable manifest|not the file that was built)"
+        ):
+            look(Path(built.path))
+
+
+@pytest.mark.parametrize("change", [
+    lambda m: m.pop("eos_id"),
+    lambda m: m["corpora"]["a"].pop("valid"),
+    lambda m: m["corpora"]["a"]["train"].pop("num_tokens"),
+    lambda m: m["corpora"]["a"]["train"].update(dtype="uint17"),
+    lambda m: m["corpora"]["a"]["train"].update(more=1),
+    lambda m: m.update(vocab_size="many"),
+])  # fmt: skip
+def test_a_manifest_that_lacks_something_is_one_sentence(built, change):
+    path = Path(built.path, "manifest.json")
+    manifest = json.loads(path.read_text())
+    change(manifest)
+    path.write_text(json.dumps(manifest))
+    with pytest.raises(UserError, match=r"manifest\.json is no readable manifest \("):
+        verify(Path(built.path))
+
+
+def test_changed_token_bytes_are_found(built):
+    path = Path(built.path, "token_bytes.npy")
+    np.save(path, np.load(path) + 1)
+    with pytest.raises(UserError, match=r"token_bytes\.npy is not the file that was built"):
+        open_corpora(Path(built.path), "")
 
 
 def cli(*arguments) -> int:
