@@ -130,6 +130,31 @@ def test_local_dataset_folders_are_read_like_a_hub_name(tmp_path, jsonl, texts):
         Hub(corpora={"a": str(tmp_path / "savd")}, cache_dir=cache).fingerprint()
 
 
+def test_a_broken_file_in_a_dataset_folder_is_one_sentence(tmp_path, jsonl):
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "train.jsonl").write_text('{"text": "good"}\n{"text": "bro\n')
+    with pytest.raises(UserError, match=r"corpus a: .*folder cannot be read after row \d+ \(") as caught:
+        read(Hub(corpora={"a": str(folder)}))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_split_or_config_that_a_saved_dataset_lacks_is_refused(tmp_path, texts):
+    import datasets
+
+    saved = tmp_path / "saved"
+    datasets.Dataset.from_dict({"text": texts}).save_to_disk(saved)
+    with pytest.raises(
+        UserError, match=r"data\.corpora\.a: .*saved holds one dataset .* so no valid; leave ::valid out"
+    ):
+        read(Hub(corpora={"a": f"{saved}::valid"}))
+    with pytest.raises(UserError, match=r"data\.corpora\.a: .*saved was saved to disk, without config en"):
+        read(Hub(corpora={"a": f"{saved}:en"}))
+    named = tmp_path / "named"
+    datasets.Dataset.from_dict({"text": texts[:9]}, split="valid").save_to_disk(named)
+    assert read(Hub(corpora={"a": f"{named}::valid"})) == texts[:9]
+
+
 BAD_LINES = {
     b'{"text": "a"}\n[1]\n': r"line 2 of .*bad\.jsonl is a JSON list, no object",
     b'{"text": "a"}\n{"txt": "b"}\n': r'line 2 of .*bad\.jsonl has no "text".*Did you mean txt\?',
@@ -167,6 +192,18 @@ def test_a_broken_file_is_answered_with_its_name(tmp_path, name):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(UserError, match="corpus a: .*" + sentence):
         read(Files(corpora={"a": str(tmp_path / name)}))
+
+
+def test_a_parquet_file_that_breaks_off_within_its_pages_is_named(tmp_path, texts):
+    path = tmp_path / "pages.parquet"
+    pq.write_table(pa.table({"text": texts * 40}), path, row_group_size=4_000, use_dictionary=False)
+    data = bytearray(path.read_bytes())
+    middle = pq.ParquetFile(path).metadata.row_group(2).column(0).data_page_offset
+    data[middle : middle + 2_000] = bytes(2_000)
+    path.write_bytes(data)
+    with pytest.raises(UserError, match=r"corpus a: .*pages\.parquet cannot be read after row \d+") as caught:
+        read(Files(corpora={"a": str(path)}))
+    assert "\n" not in str(caught.value)
 
 
 def test_a_parquet_file_without_the_column_names_the_closest(tmp_path):

@@ -147,7 +147,7 @@ def read_parquet(corpus: str, path: Path, text_key: str, score_key: str) -> Iter
     try:
         file = pq.ParquetFile(path)
     except (pa.ArrowException, OSError) as error:
-        raise UserError(f"corpus {corpus}: {path} is no readable Parquet file ({error}).") from error
+        raise UserError(f"corpus {corpus}: {path} is no readable Parquet file ({one_line(error)}).") from error
     with file:
         names = file.schema_arrow.names
         if text_key not in names:
@@ -159,11 +159,25 @@ def read_parquet(corpus: str, path: Path, text_key: str, score_key: str) -> Iter
                 f'corpus {corpus}: {path} has no column "{score_key}"; set selection.score.{closest(score_key, names)}'
             )
         number = 0
-        for batch in file.iter_batches(batch_size=1024, columns=[text_key, *filter(None, [score_key])]):
+        batches = file.iter_batches(batch_size=1024, columns=[text_key, *filter(None, [score_key])])
+        while True:
+            try:
+                batch = next(batches, None)
+            except (pa.ArrowException, OSError) as error:
+                raise UserError(
+                    f"corpus {corpus}: {path} cannot be read after row {number} ({one_line(error)})."
+                ) from error
+            if batch is None:
+                return
             for entry in batch.to_pylist():
                 number += 1
                 where = f"corpus {corpus}: row {number} of {path}"
                 yield checked(entry, text_key, where), checked_score(entry, score_key, where)
+
+
+def one_line(error: Exception) -> str:
+    """What a library's exception says, without its line breaks."""
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def checked(entry: dict, text_key: str, where: str) -> str:

@@ -1,6 +1,8 @@
 import hashlib
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,7 @@ from cptlab.data.building.verify import verify
 from cptlab.data.corpus import prepare
 from cptlab.data.sources.files import Files
 from cptlab.errors import UserError
+from cptlab.launch import stop
 
 
 @pytest.fixture
@@ -196,6 +199,27 @@ def test_the_command_builds_shows_and_verifies(tmp_path, jsonl, capsys, texts):
     (folder / "a.test.bin").write_bytes(data[:-2])
     assert cli("verify", str(folder)) == 1
     assert "a.test.bin is not the file that was built" in capsys.readouterr().out
+
+
+def test_a_reader_that_goes_away_ends_the_command_quietly(built):
+    command = [sys.executable, "-m", "cptlab", "corpus", "inspect", "--show", built.path]
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment) as process:
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 141  # as of a command that the closed pipe ended
+
+
+def test_an_error_without_a_file_names_none(capsys):
+    for error, said in [
+        (OSError("Unexpected end of stream"), "error: Unexpected end of stream"),
+        (FileNotFoundError(2, "No such file or directory", "x.bin"), "error: No such file or directory: x.bin"),
+        (BrokenPipeError(32, "Broken pipe"), "error: Broken pipe"),  # of another pipe than stdout
+    ]:
+        with pytest.raises(SystemExit) as caught:
+            stop(error)
+        assert caught.value.code == 2
+        assert capsys.readouterr().err == said + "\n"
 
 
 def test_wrong_flags_are_one_sentence(capsys, tmp_path):
