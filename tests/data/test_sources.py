@@ -84,6 +84,37 @@ def test_every_format_gives_the_same_documents(tmp_path, jsonl, texts):
         assert read(Files(corpora={"a": str(tmp_path / path)})) == texts, path
 
 
+def test_a_separator_typed_with_backslashes_cuts(tmp_path, texts):
+    path = tmp_path / "a.txt"
+    path.write_text("\n\n".join(texts))
+    assert read(Files(corpora={"a": str(path)}, separator="\\n\\n")) == texts
+    path.write_text("\r\n\t\\".join(texts[:9]))
+    assert read(Files(corpora={"a": str(path)}, separator="\\r\\n\\t\\\\")) == texts[:9]
+    cache = {"cache_dir": str(tmp_path / "cache")}
+    typed, real = (Files(corpora={"a": str(path)}, separator=s, **cache).fingerprint() for s in ("\\t", "\t"))
+    assert typed == real
+
+
+def test_a_separator_that_cuts_nothing_is_refused(tmp_path, jsonl, texts):
+    (tmp_path / "b.txt").write_text("\r\n\r\n".join(texts))
+    with pytest.raises(
+        UserError, match=r"separator: '\\n\\n' occurs nowhere in the plain text of corpus a \(.*b\.txt\)"
+    ):
+        read(Files(corpora={"a": str(tmp_path / "b.txt")}, separator="\n\n"))
+    cache = {"cache_dir": str(tmp_path / "cache")}
+    with pytest.raises(UserError, match=r"data\.separator cuts plain text \(\.txt, \.md\), and the corpora have none"):
+        Files(corpora={"a": jsonl()}, separator="\n", **cache).fingerprint()
+
+
+def test_documents_left_out_because_they_are_held_out_are_counted(tmp_path, jsonl, texts):
+    held, train = texts[:150], texts[100:]  # fifty documents are in both files
+    fields = {"vocab_size": 300, "sequence_length": 16, "cache_dir": str(tmp_path / "cache")}
+    source = Files(corpora={"a": jsonl("a.jsonl", train)}, valid={"a": jsonl("v.jsonl", held)}, **fields)
+    corpora = prepare(source)
+    assert corpora.left_out == {"a": {"held_out": 50}}
+    assert corpora["a"]["train"].num_documents == len(train) - 50
+
+
 def test_held_out_files_are_never_trained_on(tmp_path, jsonl, texts):
     held, train = texts[:30], texts[20:]  # ten documents are in both files
     source = Files(

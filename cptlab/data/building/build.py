@@ -113,6 +113,7 @@ def tokenised(
         parts = {name: reader(building) for name, reader in readers.items()}
         corpora = {name: part[0] for name, part in parts.items()}
         unique = {name: part[1] for name, part in parts.items()}
+        left_out = {name: Counter(source.left_out(name)) for name in parts}
     else:
         documents, report = choose(source, selection, tokenizer)
         say(f"building corpora {', '.join(documents)} (once) in {folder} ...")
@@ -126,6 +127,7 @@ def tokenised(
                 progress = BuildProgress(name, source.share_read)
                 count = tokenisers.run(shards_of(read(), shards, tokenizer, overlap, left_out[name]), progress)
                 progress.close()
+                left_out[name].update(source.left_out(name))
                 corpora[name], unique[name] = merge_shards(name, building, [(shards, count)], tokenizer, left_out[name])
     finish(building, fingerprint, tokenizer, corpora, unique, left_out, report)
     return corpora

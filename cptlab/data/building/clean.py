@@ -51,8 +51,10 @@ def find_overlap(source: DataSource, documents: Documents, building: Path) -> Ov
                     yield from held_out_texts(read())
             else:
                 pattern, field = split_entry(entry)
+                key = f"data.decontaminate=[{pattern}:<field>]"
                 for file in find_files("data.decontaminate", pattern):
-                    yield from (text for text in read_texts("decontaminate", file, field) if text.strip())
+                    texts = read_texts("data.decontaminate", file, field, key=key)
+                    yield from (text for text in texts if text.strip())
 
     overlap, short = collect(texts(), source.decontaminate_ngram)
     say(f"decontamination: {len(overlap.grams)} different {overlap.n}-grams; {short} texts have fewer words")

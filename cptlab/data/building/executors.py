@@ -82,7 +82,7 @@ def prepare_tasks(source: DataSource, documents: Documents, building: Path, fact
     if source.filters:
         check_filters(source.filters, source.filter_language)
     facts = facts | {"filters": source.filters, "language": source.filter_language}
-    plan = spool(documents, building, facts)
+    plan = spool(source, documents, building, facts)
     if not plan["tasks"]:
         raise UserError(f"corpora {', '.join(documents)} have no text; give them a source with at least one document.")
     return plan

@@ -63,6 +63,13 @@ def test_datatroves_local_executor_gives_the_bytes_of_a_build_without_it(trove, 
     assert not list(Path(tasks.path).glob("text"))
 
 
+def test_documents_that_are_held_out_are_counted_by_tasks_too(trove, tmp_path, jsonl, texts, small_tasks):
+    given = {"valid": {"a": jsonl("v.jsonl", texts[:150])}}
+    tasks = prepare(source(tmp_path, jsonl(), **given), cluster=executors.Cluster("local", 1))
+    assert tasks.left_out == {"a": {"held_out": 150}}
+    assert tasks["a"]["train"].num_documents == len(texts) - 150
+
+
 def english(text: str) -> str:
     """The words of a text forwards and backwards, a stop word after each."""
     words = text.strip(".").split()

@@ -201,6 +201,15 @@ def test_the_command_builds_shows_and_verifies(tmp_path, jsonl, capsys, texts):
     assert "a.test.bin is not the file that was built" in capsys.readouterr().out
 
 
+def test_a_separator_on_the_command_line_cuts(tmp_path, texts, capsys):
+    (tmp_path / "all.txt").write_text("\n\n".join(texts))
+    overrides = ["data=files", f"data.corpora.a={tmp_path / 'all.txt'}", "data.vocab_size=300", "data.sequence_length=16",
+                 f"data.cache_dir={tmp_path / 'cache'}", "model.base_run=", r'data.separator="\n\n"']  # fmt: skip
+    assert cli("build", "--workers", "1", *overrides) == 0
+    rows = [line.split() for line in capsys.readouterr().out.splitlines() if line.startswith("a ")]
+    assert sum(int(row[4].replace(",", "")) for row in rows) == len(texts)
+
+
 def test_a_reader_that_goes_away_ends_the_command_quietly(built):
     command = [sys.executable, "-m", "cptlab", "corpus", "inspect", "--show", built.path]
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])}
