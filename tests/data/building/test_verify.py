@@ -210,6 +210,40 @@ def test_a_separator_on_the_command_line_cuts(tmp_path, texts, capsys):
     assert sum(int(row[4].replace(",", "")) for row in rows) == len(texts)
 
 
+def test_inspect_says_how_many_documents_the_rows_split(tmp_path, capsys):
+    """One token a character (a vocabulary of bytes), and one more for the end of each document."""
+    (tmp_path / "train.jsonl").write_text("".join(json.dumps({"text": c * n}) + "\n" for c, n in [("a", 15), ("b", 9), ("e", 8), ("c", 40), ("d", 30)]))  # fmt: skip
+    held = "".join(json.dumps({"text": f"{number:020d}"}) + "\n" for number in range(40))
+    (tmp_path / "held.jsonl").write_text(held)
+    (tmp_path / "bytes").mkdir()
+    make_byte_tokenizer(tmp_path / "bytes")
+    overrides = ["data=files", f"data.corpora.a={tmp_path / 'train.jsonl'}", f"data.valid.a={tmp_path / 'held.jsonl'}",
+                 f"data.tokenizer={tmp_path / 'bytes'}", "data.sequence_length=16", f"data.cache_dir={tmp_path / 'cache'}",
+                 "model.base_run="]  # fmt: skip
+    assert cli("build", "--workers", "1", *overrides) == 0
+    capsys.readouterr()
+    # Documents of 16, 10, 9, 41 and 31 tokens; rows end after 16, 32, 48, ...: the last three are cut, two need it.
+    assert cli("inspect", *overrides) == 0
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last == "a: 6 concat rows of 16 tokens; of 5 documents 3 (60.00%) split, 2 (40.00%) longer than a row"
+    # 16, 16, 16, 16, 15, 10, 9 and 9: no two of them share a row of 16. 8 rows for 107 tokens.
+    assert cli("inspect", "data.packing=best_fit", *overrides) == 0
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last == (
+        "a: 8 best_fit rows of 16 tokens; of 5 documents 2 (40.00%) split, 3 (60.00%) if concatenated, padding 16.41%"
+    )
+
+
+def make_byte_tokenizer(folder: Path) -> None:
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+
+    vocabulary = {c: i for i, c in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))} | {"<|endoftext|>": 256}
+    made = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
+    made.pre_tokenizer, made.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
+    made.add_special_tokens(["<|endoftext|>"])
+    made.save(str(folder / "tokenizer.json"))
+
+
 def test_a_reader_that_goes_away_ends_the_command_quietly(built):
     command = [sys.executable, "-m", "cptlab", "corpus", "inspect", "--show", built.path]
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])}
