@@ -81,6 +81,8 @@ def configured(overrides: list[str]) -> tuple[DataSource, Place, str | None, Sel
 
     config = compose_point(overrides)
     weights = config.model.folder()
+    if weights and not weights.is_dir() and config.data.tokenizer == "auto":
+        config.model.base()  # says what is missing
     base = str(weights) if weights else None
     return config.data, find(config.data, base, config.selection), base, config.selection
 
