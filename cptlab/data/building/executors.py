@@ -152,10 +152,9 @@ def run_stages(building: Path, folder: Path, plan: dict, cluster: Cluster) -> No
     for name, steps, tasks in todo:
         if cluster.kind != "slurm":
             say(f"{name}: {tasks} tasks ...")
-        before = cluster.executor(name, steps, tasks, logs, before)
-        if cluster.kind != "slurm":
             try:
                 with quiet(logs / name / "terminal.log"):
+                    before = cluster.executor(name, steps, tasks, logs, None)
                     before.run()
             except Exception as error:
                 first = str(error).partition("\n")[0]
@@ -163,6 +162,8 @@ def run_stages(building: Path, folder: Path, plan: dict, cluster: Cluster) -> No
                     f"a task of the stage {name} failed ({type(error).__name__}: {first}); its log is in "
                     f"{logs / name}. Run the same command again, it continues."
                 ) from error
+        else:
+            before = cluster.executor(name, steps, tasks, logs, before)
     if cluster.kind == "slurm":
         hand_in(before, submitted, logs)
 
