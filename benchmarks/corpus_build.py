@@ -139,7 +139,12 @@ def memory(gigabytes: float, kind: str, tokenizer: Path, folder: Path, workers: 
     if kind == "parts":
         command.append('data.separator="\\n\\n"')
     together, largest, seconds = peak_memory(command)
-    return {"claim": "bounded memory of a build", "kind": kind, "text_mb": round(size / 1e6), "unit": "MB, RssAnon",
+    (manifest,) = (folder / "cache").glob("*/manifest.json")
+    splits = json.loads(manifest.read_text())["corpora"]["all"].values()
+    count = sum(split["num_documents"] for split in splits)
+    tokens = sum(split["num_tokens"] for split in splits)
+    assert kind == "one" or count > size / 1e5, f"{count} documents of {size / 1e6:.0f} MB: the text was not cut"
+    return {"claim": "bounded memory of a build", "kind": kind, "text_mb": round(size / 1e6), "documents": count, "tokens": tokens, "unit": "MB, RssAnon",
             "all_processes": round(together), "largest": round(largest), "seconds": round(seconds)}  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from cptlab import corpus_cli
 from cptlab.doctor import cli as doctor_cli
 from cptlab.errors import UserError
 from cptlab.export import cli as export_cli
-from cptlab.launch import split_arguments
+from cptlab.launch import refuse, split_arguments, stop
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -33,18 +33,19 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(flags)
     try:
         if options.command == "corpus":
-            sys.exit(corpus_cli.run(options, overrides))
-        if options.command in export_cli.COMMANDS:
-            sys.exit(export_cli.run(options))
-        if options.command == "doctor":
-            sys.exit(doctor_cli.run(overrides))
-        sys.exit(run_sweep(options.study, overrides, options.workers, options.dry_run))
+            code = corpus_cli.run(options, overrides)
+        elif options.command in export_cli.COMMANDS:
+            code = export_cli.run(options)
+        elif options.command == "doctor":
+            code = doctor_cli.run(overrides)
+        else:
+            code = run_sweep(options.study, overrides, options.workers, options.dry_run)
+        sys.stdout.flush()
+        sys.exit(code)
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+        refuse(error)
     except OSError as error:
-        print(f"error: {error.strerror or error}: {error.filename}", file=sys.stderr)
-        sys.exit(2)
+        stop(error)
     except KeyboardInterrupt:
         print("interrupted; the same command continues", file=sys.stderr)
         sys.exit(130)

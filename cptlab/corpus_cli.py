@@ -31,7 +31,11 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     build.add_argument("--partition", default="", help="SLURM partition")
     build.add_argument("--time", default="24:00:00", help="SLURM time limit of a task")
     build.add_argument("--mem-per-cpu", type=int, default=4, help="[GB] SLURM or Ray memory of a task")
-    inspect = actions.add_parser("inspect", help="counts and hashes of what was built", epilog=overrides)
+    inspect = actions.add_parser(
+        "inspect",
+        help="counts and hashes of what was built, and with overrides how rows cut its documents",
+        epilog=overrides,
+    )
     inspect.add_argument("folder", nargs="?", help="a folder of corpora, instead of overrides")
     inspect.add_argument("--show", action="store_true", help="also the first documents of each corpus")
     verify = actions.add_parser("verify", help="hash every file, look for held-out text in train", epilog=overrides)
@@ -47,13 +51,20 @@ def run(options: argparse.Namespace, overrides: list[str]) -> int:
         return score_cli.run(options, overrides)
     if options.folder and overrides:
         raise UserError(f"give either the folder {options.folder} or overrides, not both")
-    folder = Path(options.folder) if options.folder else built(*configured(overrides)[:2])
+    source = None
+    if options.folder:
+        folder = Path(options.folder)
+    else:
+        source, place, *_ = configured(overrides)
+        folder = built(source, place)
     if options.action == "inspect":
-        from cptlab.data.building.inspect import samples, table
+        from cptlab.data.building.inspect import row_lines, samples, table
         from cptlab.data.building.manifest import open_corpora
 
         corpora = open_corpora(folder, "")
         print(table(corpora))
+        if source is not None:
+            print(row_lines(corpora, source.sequence_length, source.packing))
         if options.show:
             print(samples(corpora))
         return 0
@@ -74,6 +85,8 @@ def configured(overrides: list[str]) -> tuple[DataSource, Place, str | None, Sel
 
     config = compose_point(overrides)
     weights = config.model.folder()
+    if weights and not weights.is_dir() and config.data.tokenizer == "auto":
+        config.model.base()  # says what is missing
     base = str(weights) if weights else None
     return config.data, find(config.data, base, config.selection), base, config.selection
 

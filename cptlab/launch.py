@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import re
+import select
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -45,12 +46,13 @@ def launch(task: Callable, config_name: str, preflight: Callable[[list[str]], No
         if preflight and {"-m", "--multirun"} & set(flags):
             preflight(overrides)
         hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(checked)()
+        sys.stdout.flush()
     except UserError as error:
         refuse(error)
     except (HydraException, OmegaConfBaseException) as error:
         refuse(explain(error, config_name))
     except OSError as error:
-        refuse(f"{error.strerror or error}: {error.filename}")
+        stop(error)
     except KeyboardInterrupt:
         print("interrupted; the same command starts unfinished points again", file=sys.stderr)
         sys.exit(130)
@@ -75,6 +77,24 @@ def refuse(error: object) -> NoReturn:
     """Print the sentence, exit with 2."""
     print(f"error: {error}", file=sys.stderr)
     sys.exit(2)
+
+
+def stop(error: OSError) -> NoReturn:
+    """Print what the system says, with the file where it names one; leave quietly where no one reads our output."""
+    if isinstance(error, BrokenPipeError) and output_is_closed():
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left goes nowhere
+        sys.exit(141)  # 128 + SIGPIPE, as of a program that the closed pipe ended
+    refuse(f"{error.strerror}: {error.filename}" if error.filename and error.strerror else error.strerror or error)
+
+
+def output_is_closed() -> bool:
+    """Whether the reader of stdout has gone, e.g. `| head`; false where the system cannot tell."""
+    try:
+        poll = select.poll()
+        poll.register(sys.stdout.fileno(), 0)  # errors and hang-ups are always reported
+        return bool(poll.poll(0))
+    except (OSError, AttributeError):  # stdout is no file; no poll on this system
+        return False
 
 
 def typed(cfg: DictConfig) -> Any:

@@ -5,6 +5,7 @@ is written under another name and renamed when whole: a folder without manifest.
 """
 
 import hashlib
+import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +13,10 @@ from typing import TYPE_CHECKING
 
 from cptlab.data.building.build import build
 from cptlab.data.building.clean import cleaned_fingerprint
+from cptlab.data.building.lengths import check_lengths
 from cptlab.data.building.manifest import FORMAT, Corpora, is_whole, open_corpora
 from cptlab.data.building.vocabulary import train_once
-from cptlab.data.sources.base import SPLITS, DataSource
+from cptlab.data.sources.base import DataSource
 from cptlab.data.tokenizer import BPE_RULES, load_tokenizer
 from cptlab.data.tokenizer import tokenizer_hash as hash_of
 from cptlab.data.tokens import Corpus
@@ -64,13 +66,13 @@ def prepare(
     if not folder or not is_whole(folder):
         place, folder = build_at(source, place, workers, cluster, selection)
     corpora = open_corpora(folder, source.general, tokenizer_hash=place.tokenizer_hash, verify=verify)
-    check_lengths(corpora, source.sequence_length)
+    check_lengths(corpora.corpora, corpora.left_out, source.sequence_length)
     return corpora
 
 
 def find(source: DataSource, tokenizer_path: str | None = None, selection: "Selection | None" = None) -> Place:
     """Where the corpora of a source are, or would be. A tokenizer is trained on all text, so selections share it."""
-    cache = Path(source.cache_dir)
+    cache = cache_folder(source)
     whole = cleaned_fingerprint(source)
     selected = selection.fingerprint() if selection else ""
     fingerprint = hashlib.sha256(f"{whole} {selected}".encode()).hexdigest() if selected else whole
@@ -96,6 +98,8 @@ def build_at(
     UserError where the tasks were handed to SLURM: the corpora are whole when its last job has ended.
     """
     cache = Path(source.cache_dir)
+    if not os.access(cache, os.W_OK):
+        raise UserError(f"data.cache_dir is {cache}, which cannot be written; name another folder to build in.")
     if not place.tokenizer:
         train_once(source, place.trained)
     origin = place.tokenizer or str(place.trained)
@@ -107,6 +111,18 @@ def build_at(
     if place.tokenizer and not Path(place.tokenizer).exists():
         shutil.copytree(folder / "tokenizer", cache / "tokenizers" / short("hub", origin), dirs_exist_ok=True)
     return Place(place.fingerprint, place.tokenizer, place.trained, tokenizer.hash, folder), folder
+
+
+def cache_folder(source: DataSource) -> Path:
+    """data.cache_dir, made where it is not there."""
+    cache = Path(source.cache_dir)
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"data.cache_dir is {cache}, which cannot be made ({error.strerror}); name a folder that can be written."
+        ) from error
+    return cache
 
 
 def digest_at(tokenizer: str) -> str:
@@ -124,15 +140,3 @@ def digest_at(tokenizer: str) -> str:
 def short(*parts: object) -> str:
     """12 hex digits that name a folder by what determines it."""
     return hashlib.sha256("\n".join(map(str, (FORMAT, *parts))).encode()).hexdigest()[:12]
-
-
-def check_lengths(corpora: Corpora, sequence_length: int) -> None:
-    """Refuse a corpus with a split that does not fill one row."""
-    for name, splits in corpora.corpora.items():
-        for split in SPLITS:
-            if splits[split].num_tokens < sequence_length + 1:
-                raise UserError(
-                    f"corpus {name}: its {split} split has {splits[split].num_tokens} tokens in "
-                    f"{splits[split].num_documents} documents, fewer than one row of "
-                    f"data.sequence_length + 1 = {sequence_length + 1}; give it more text or a shorter row."
-                )

@@ -1,11 +1,11 @@
 """One corpus as token ids in a memory-mapped file: headless, little-endian, EOS after each document."""
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from cptlab.data.hashes import sha256_file
 from cptlab.errors import UserError
 
 
@@ -55,9 +55,3 @@ class Corpus:
 def token_dtype(vocab_size: int) -> str:
     """The smallest of uint16 and uint32 that holds every id."""
     return "uint16" if vocab_size <= 2**16 else "uint32"
-
-
-def sha256_file(path: str | Path) -> str:
-    """SHA-256 of a file's bytes."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

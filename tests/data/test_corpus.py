@@ -172,3 +172,11 @@ def test_byte_fallback_tokens_count_one_byte():
 
 def test_wide_vocabularies_take_four_bytes():
     assert [token_dtype(n) for n in (1024, 65536, 65537)] == ["uint16", "uint16", "uint32"]
+
+
+def test_a_cache_folder_that_cannot_be_made_is_named_by_its_key(source, tmp_path):
+    (tmp_path / "file").write_text("")
+    for path in ("/proc/corpora", str(tmp_path / "file"), str(tmp_path / "file" / "below")):
+        source.cache_dir = path
+        with pytest.raises(UserError, match=rf"data\.cache_dir is {path}, which cannot be made \("):
+            prepare(source)

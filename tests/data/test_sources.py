@@ -84,6 +84,37 @@ def test_every_format_gives_the_same_documents(tmp_path, jsonl, texts):
         assert read(Files(corpora={"a": str(tmp_path / path)})) == texts, path
 
 
+def test_a_separator_typed_with_backslashes_cuts(tmp_path, texts):
+    path = tmp_path / "a.txt"
+    path.write_text("\n\n".join(texts))
+    assert read(Files(corpora={"a": str(path)}, separator="\\n\\n")) == texts
+    path.write_text("\r\n\t\\".join(texts[:9]))
+    assert read(Files(corpora={"a": str(path)}, separator="\\r\\n\\t\\\\")) == texts[:9]
+    cache = {"cache_dir": str(tmp_path / "cache")}
+    typed, real = (Files(corpora={"a": str(path)}, separator=s, **cache).fingerprint() for s in ("\\t", "\t"))
+    assert typed == real
+
+
+def test_a_separator_that_cuts_nothing_is_refused(tmp_path, jsonl, texts):
+    (tmp_path / "b.txt").write_text("\r\n\r\n".join(texts))
+    with pytest.raises(
+        UserError, match=r"separator: '\\n\\n' occurs nowhere in the plain text of corpus a \(.*b\.txt\)"
+    ):
+        read(Files(corpora={"a": str(tmp_path / "b.txt")}, separator="\n\n"))
+    cache = {"cache_dir": str(tmp_path / "cache")}
+    with pytest.raises(UserError, match=r"data\.separator cuts plain text \(\.txt, \.md\), and the corpora have none"):
+        Files(corpora={"a": jsonl()}, separator="\n", **cache).fingerprint()
+
+
+def test_documents_left_out_because_they_are_held_out_are_counted(tmp_path, jsonl, texts):
+    held, train = texts[:150], texts[100:]  # fifty documents are in both files
+    fields = {"vocab_size": 300, "sequence_length": 16, "cache_dir": str(tmp_path / "cache")}
+    source = Files(corpora={"a": jsonl("a.jsonl", train)}, valid={"a": jsonl("v.jsonl", held)}, **fields)
+    corpora = prepare(source)
+    assert corpora.left_out == {"a": {"held_out": 50}}
+    assert corpora["a"]["train"].num_documents == len(train) - 50
+
+
 def test_held_out_files_are_never_trained_on(tmp_path, jsonl, texts):
     held, train = texts[:30], texts[20:]  # ten documents are in both files
     source = Files(
@@ -130,6 +161,31 @@ def test_local_dataset_folders_are_read_like_a_hub_name(tmp_path, jsonl, texts):
         Hub(corpora={"a": str(tmp_path / "savd")}, cache_dir=cache).fingerprint()
 
 
+def test_a_broken_file_in_a_dataset_folder_is_one_sentence(tmp_path, jsonl):
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "train.jsonl").write_text('{"text": "good"}\n{"text": "bro\n')
+    with pytest.raises(UserError, match=r"corpus a: .*folder cannot be read after row \d+ \(") as caught:
+        read(Hub(corpora={"a": str(folder)}))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_split_or_config_that_a_saved_dataset_lacks_is_refused(tmp_path, texts):
+    import datasets
+
+    saved = tmp_path / "saved"
+    datasets.Dataset.from_dict({"text": texts}).save_to_disk(saved)
+    with pytest.raises(
+        UserError, match=r"data\.corpora\.a: .*saved holds one dataset .* so no valid; leave ::valid out"
+    ):
+        read(Hub(corpora={"a": f"{saved}::valid"}))
+    with pytest.raises(UserError, match=r"data\.corpora\.a: .*saved was saved to disk, without config en"):
+        read(Hub(corpora={"a": f"{saved}:en"}))
+    named = tmp_path / "named"
+    datasets.Dataset.from_dict({"text": texts[:9]}, split="valid").save_to_disk(named)
+    assert read(Hub(corpora={"a": f"{named}::valid"})) == texts[:9]
+
+
 BAD_LINES = {
     b'{"text": "a"}\n[1]\n': r"line 2 of .*bad\.jsonl is a JSON list, no object",
     b'{"text": "a"}\n{"txt": "b"}\n': r'line 2 of .*bad\.jsonl has no "text".*Did you mean txt\?',
@@ -167,6 +223,18 @@ def test_a_broken_file_is_answered_with_its_name(tmp_path, name):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(UserError, match="corpus a: .*" + sentence):
         read(Files(corpora={"a": str(tmp_path / name)}))
+
+
+def test_a_parquet_file_that_breaks_off_within_its_pages_is_named(tmp_path, texts):
+    path = tmp_path / "pages.parquet"
+    pq.write_table(pa.table({"text": texts * 40}), path, row_group_size=4_000, use_dictionary=False)
+    data = bytearray(path.read_bytes())
+    middle = pq.ParquetFile(path).metadata.row_group(2).column(0).data_page_offset
+    data[middle : middle + 2_000] = bytes(2_000)
+    path.write_bytes(data)
+    with pytest.raises(UserError, match=r"corpus a: .*pages\.parquet cannot be read after row \d+") as caught:
+        read(Files(corpora={"a": str(path)}))
+    assert "\n" not in str(caught.value)
 
 
 def test_a_parquet_file_without_the_column_names_the_closest(tmp_path):

@@ -116,6 +116,7 @@ def test_a_train_document_that_is_held_out_is_left_out_and_the_file_copied(tmp_p
     valid = megatron(tmp_path / "valid.bin", documents[:100], "<u2", eos)
     corpora = prepare(source(tmp_path, bpe, path, valid={"a": valid}))
     assert not Path(corpora.corpora["a"]["train"].path).is_symlink()
+    assert corpora.left_out == {"a": {"held_out": 10}}
     assert all_documents(corpora)["train"] == list(map(tuple, documents[100:]))
 
 

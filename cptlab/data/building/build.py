@@ -17,8 +17,9 @@ import numpy as np
 
 from cptlab.data.building.choose import choose, not_selected
 from cptlab.data.building.clean import find_overlap
+from cptlab.data.building.lengths import causes, check_lengths
 from cptlab.data.building.lock import locked, say
-from cptlab.data.building.manifest import is_whole, write_manifest
+from cptlab.data.building.manifest import is_whole, read_manifest, remember_hashes, write_manifest
 from cptlab.data.building.pool import StoppedError, Tokenisers
 from cptlab.data.building.progress import BuildProgress
 from cptlab.data.building.shards import merge, shards_of
@@ -67,6 +68,8 @@ def build(
                     return
             else:
                 corpora = tokenised(source, building, folder, fingerprint, tokenizer, workers, selection)
+            left_out = read_manifest(building / "manifest.json")["left_out"]
+            check_lengths(corpora, left_out, source.sequence_length)
             publish(building, folder)
         sizes = ", ".join(f"{name} {splits['train'].num_tokens / 1e6:.2f}M" for name, splits in corpora.items())
         say(f"built corpora in {time.monotonic() - started:.0f} s; training tokens: {sizes}")
@@ -113,6 +116,7 @@ def tokenised(
         parts = {name: reader(building) for name, reader in readers.items()}
         corpora = {name: part[0] for name, part in parts.items()}
         unique = {name: part[1] for name, part in parts.items()}
+        left_out = {name: Counter(source.left_out(name)) for name in parts}
     else:
         documents, report = choose(source, selection, tokenizer)
         say(f"building corpora {', '.join(documents)} (once) in {folder} ...")
@@ -126,6 +130,7 @@ def tokenised(
                 progress = BuildProgress(name, source.share_read)
                 count = tokenisers.run(shards_of(read(), shards, tokenizer, overlap, left_out[name]), progress)
                 progress.close()
+                left_out[name].update(source.left_out(name))
                 corpora[name], unique[name] = merge_shards(name, building, [(shards, count)], tokenizer, left_out[name])
     finish(building, fingerprint, tokenizer, corpora, unique, left_out, report)
     return corpora
@@ -145,7 +150,12 @@ def by_tasks(
 
     say(f"building corpora (once) in {folder} by datatrove's {cluster.kind} executor ...")
     documents, report = choose(source, selection, tokenizer)
-    plan = prepare_tasks(source, documents, building, {"fingerprint": fingerprint, "selection": report})
+    plan = prepare_tasks(
+        source,
+        documents,
+        building,
+        {"fingerprint": fingerprint, "selection": report, "sequence_length": source.sequence_length},
+    )
     find_overlap(source, documents, building)
     run_stages(building, folder, plan, cluster)
     return {} if cluster.kind == "slurm" else assemble(building)
@@ -160,8 +170,7 @@ def merge_shards(
             merge(files, folder, count, left_out)
     corpus = files.corpora()
     if not sum(split.num_tokens for split in corpus.values()):
-        why = "".join(f"; {number} documents were left out: {cause}" for cause, number in left_out.items() if number)
-        raise UserError(f"corpus {name} has no text{why}; give it a source with at least one document.")
+        raise UserError(f"corpus {name} has no text{causes(left_out)}; give it a source with at least one document.")
     return corpus, files.unique()
 
 
@@ -207,6 +216,7 @@ def publish(building: Path, folder: Path) -> None:
     if folder.exists():  # the rest of a broken one
         shutil.rmtree(folder)
     building.rename(folder)
+    remember_hashes(folder)
 
 
 def default_workers() -> int:

@@ -13,8 +13,9 @@ from cptlab.data.building.decontaminate import (
     split_entry,
 )
 from cptlab.data.building.lock import say
+from cptlab.data.hashes import file_hash
 from cptlab.data.sources.base import DataSource, Documents
-from cptlab.data.sources.reading import file_hash, find_files, read_texts
+from cptlab.data.sources.reading import find_files, read_texts
 
 
 def cleaned_fingerprint(source: DataSource) -> str:
@@ -50,8 +51,10 @@ def find_overlap(source: DataSource, documents: Documents, building: Path) -> Ov
                     yield from held_out_texts(read())
             else:
                 pattern, field = split_entry(entry)
+                key = f"data.decontaminate=[{pattern}:<field>]"
                 for file in find_files("data.decontaminate", pattern):
-                    yield from (text for text in read_texts("decontaminate", file, field) if text.strip())
+                    texts = read_texts("data.decontaminate", file, field, key=key)
+                    yield from (text for text in texts if text.strip())
 
     overlap, short = collect(texts(), source.decontaminate_ngram)
     say(f"decontamination: {len(overlap.grams)} different {overlap.n}-grams; {short} texts have fewer words")

@@ -4,6 +4,7 @@ The submitting process spools the text and composes the stages, each waiting for
 share the cache folder. With SLURM the last job merges and publishes; otherwise this process does.
 """
 
+import importlib.util
 import json
 import subprocess
 import sys
@@ -15,6 +16,9 @@ from typing import Any
 
 from cptlab.data.building.build import finish, merge_shards, publish
 from cptlab.data.building.choose import not_selected
+from cptlab.data.building.lengths import check_lengths
+from cptlab.data.building.lock import say
+from cptlab.data.building.manifest import read_manifest
 from cptlab.data.building.pool import StoppedError
 from cptlab.data.building.spool import spool
 from cptlab.data.building.trove import (
@@ -22,6 +26,7 @@ from cptlab.data.building.trove import (
     check_filters,
     count_step,
     filter_step,
+    quiet,
     read_counts,
     read_step,
     tokenise_step,
@@ -48,6 +53,8 @@ class Cluster:
     def __post_init__(self) -> None:
         if self.kind == "slurm" and not self.partition:
             raise UserError("--executor slurm needs --partition, the name of a SLURM partition")
+        if self.kind == "ray" and importlib.util.find_spec("ray") is None:
+            raise UserError("--executor ray needs Ray; pip install 'cptlab[ray]'")
 
     def executor(self, name: str, steps: list, tasks: int, logs: Path, depends: Any) -> Any:
         """datatrove's executor of one stage."""
@@ -82,7 +89,7 @@ def prepare_tasks(source: DataSource, documents: Documents, building: Path, fact
     if source.filters:
         check_filters(source.filters, source.filter_language)
     facts = facts | {"filters": source.filters, "language": source.filter_language}
-    plan = spool(documents, building, facts)
+    plan = spool(source, documents, building, facts)
     if not plan["tasks"]:
         raise UserError(f"corpora {', '.join(documents)} have no text; give them a source with at least one document.")
     return plan
@@ -143,16 +150,20 @@ def run_stages(building: Path, folder: Path, plan: dict, cluster: Cluster) -> No
         todo.append(("publish", [partial(publish_step, building=building, folder=folder)], 1))
     before: Any = None
     for name, steps, tasks in todo:
-        before = cluster.executor(name, steps, tasks, logs, before)
         if cluster.kind != "slurm":
+            say(f"{name}: {tasks} tasks ...")
             try:
-                before.run()
+                with quiet(logs / name / "terminal.log"):
+                    before = cluster.executor(name, steps, tasks, logs, None)
+                    before.run()
             except Exception as error:
                 first = str(error).partition("\n")[0]
                 raise StoppedError(
                     f"a task of the stage {name} failed ({type(error).__name__}: {first}); its log is in "
                     f"{logs / name}. Run the same command again, it continues."
                 ) from error
+        else:
+            before = cluster.executor(name, steps, tasks, logs, before)
     if cluster.kind == "slurm":
         hand_in(before, submitted, logs)
 
@@ -193,5 +204,7 @@ def assemble(building: Path) -> dict[str, dict[str, Corpus]]:
 
 def publish_step(data: object, rank: int, world_size: int, *, building: Path, folder: Path) -> None:
     """The last SLURM job."""
-    assemble(building)
+    corpora = assemble(building)
+    left_out = read_manifest(building / "manifest.json")["left_out"]
+    check_lengths(corpora, left_out, json.loads((building / "plan.json").read_text())["sequence_length"])
     publish(building, folder)

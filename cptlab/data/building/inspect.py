@@ -1,11 +1,13 @@
-"""What is in finished corpora: counts and hashes of every split, and sample documents."""
+"""What is in finished corpora: counts and hashes of every split, how rows cut documents, and sample documents."""
 
 from itertools import islice
 
 import numpy as np
 
+from cptlab.data.best_fit import BestFitRows, document_ends
 from cptlab.data.building.manifest import Corpora
 from cptlab.data.building.verify import documents
+from cptlab.data.rows import num_rows
 from cptlab.data.tokenizer import load_tokenizer
 from cptlab.data.tokens import Corpus
 
@@ -36,6 +38,32 @@ def table(corpora: Corpora) -> str:
         lines += [f"{name}: {number:,} documents left out: {cause}" for cause, number in causes.items() if number]
     facts = f"tokenizer {corpora.tokenizer_hash[:12]}, {corpora.vocab_size:,} ids"
     return "\n".join([corpora.path, facts, *lines])
+
+
+def row_lines(corpora: Corpora, sequence_length: int, packing: str) -> str:
+    """One line a corpus: how its training documents are cut into rows. Makes the index of best_fit if there is none."""
+    lines = []
+    for name, splits in corpora.corpora.items():
+        train = splits["train"]
+        if packing == "best_fit":
+            report = BestFitRows(train, sequence_length, corpora.eos_id).report
+            rows, documents, concatenated = report.rows, report.documents, report.split_if_concatenated
+            cut = f"{of(report.split_documents, documents)} split, {of(concatenated, documents)} if concatenated"
+            cut += f", padding {report.padding / (rows * sequence_length):.2%}"
+        else:
+            ends = document_ends(train.tokens(), corpora.eos_id)
+            begins = np.concatenate([[0], ends[:-1]])
+            rows, documents = num_rows(train, sequence_length), len(ends)
+            across = int((begins // sequence_length != (ends - 1) // sequence_length).sum())
+            longer = int((ends - begins > sequence_length).sum())
+            cut = f"{of(across, documents)} split, {of(longer, documents)} longer than a row"
+        lines.append(f"{name}: {rows:,} {packing} rows of {sequence_length} tokens; of {documents:,} documents {cut}")
+    return "\n".join(lines)
+
+
+def of(part: int, whole: int) -> str:
+    """'12 (3.40%)'."""
+    return f"{part:,} ({part / max(whole, 1):.2%})"
 
 
 def samples(corpora: Corpora, count: int = SAMPLES) -> str:

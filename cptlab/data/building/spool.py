@@ -10,19 +10,23 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import zstandard
 
-from cptlab.data.sources.base import Document, Documents, is_blank
+from cptlab.data.sources.base import DataSource, Document, Documents, is_blank
 from cptlab.data.sources.reading import open_bytes
 
 SPOOL_CHARS = 16_000_000  # [character] text of a task, about
 
 
-def spool(documents: Documents, building: Path, facts: dict, chars: int = SPOOL_CHARS) -> dict:
+def spool(
+    source: DataSource, documents: Documents, building: Path, facts: dict, chars: int = SPOOL_CHARS
+) -> dict[str, Any]:
     """Write the text of every corpus and the plan, or read the plan of an earlier build. Returns the plan.
 
-    facts: what the tasks need beside the text. Documents without text are left out and counted.
+    source: of the documents, for what it leaves out. facts: what the tasks need beside the text. Documents without
+    text are left out and counted.
     """
     path = building / "plan.json"
     if path.is_file():
@@ -37,7 +41,7 @@ def spool(documents: Documents, building: Path, facts: dict, chars: int = SPOOL_
         for batch in batches(read(), chars, causes):
             write_text(folder, rank, batch)
             rank += 1
-        ranks[name], left_out[name] = [first, rank], dict(causes)
+        ranks[name], left_out[name] = [first, rank], dict(causes + Counter(source.left_out(name)))
     plan = facts | {"ranks": ranks, "left_out": left_out, "tasks": rank}
     temporary = path.with_suffix(".part")
     temporary.write_text(json.dumps(plan))

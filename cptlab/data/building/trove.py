@@ -3,7 +3,10 @@
 Each step is a function (data, rank, world_size) as datatrove's executors call it.
 """
 
+import contextlib
 import json
+import os
+import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -120,3 +123,24 @@ def tokenise_step(data: object, rank: int, world_size: int, *, building: Path, s
             tokenise(shard, tokenizer, overlap, encode)
         count += 1
     (folder / "count.json").write_text(json.dumps({"shards": count, "left_out": left_out}))
+
+
+@contextlib.contextmanager
+def quiet(log: Path) -> Iterator[None]:
+    """datatrove's log lines, of this process and those that it starts, go to a file instead of stderr."""
+    from datatrove.utils.logging import setup_default_logger
+
+    log.parent.mkdir(parents=True, exist_ok=True)
+    sys.stderr.flush()
+    terminal = os.dup(2)
+    try:
+        with open(log, "a", 1, encoding="utf-8") as file, contextlib.redirect_stderr(file):
+            os.dup2(file.fileno(), 2)
+            setup_default_logger()  # loguru keeps the stream that it was given
+            try:
+                yield
+            finally:
+                os.dup2(terminal, 2)
+    finally:
+        os.close(terminal)
+        setup_default_logger()

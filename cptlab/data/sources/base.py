@@ -137,6 +137,10 @@ class DataSource(ABC):
         """Readers of a source that holds tokens; None = it holds text."""
         return None
 
+    def left_out(self, name: str) -> dict[str, int]:
+        """{cause: documents of a corpus that the latest reading of it did not hand on}."""
+        return {}
+
     def share_read(self) -> float | None:
         """Part of the text that the latest reading has come past, in [0, 1]; None = not known."""
         return None

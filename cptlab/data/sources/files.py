@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from cptlab.data.hashes import file_hash
 from cptlab.data.sources.base import (
     DataSource,
     Document,
@@ -14,7 +15,8 @@ from cptlab.data.sources.base import (
     held_out_split,
     split_of,
 )
-from cptlab.data.sources.reading import Position, Scored, file_hash, find_files, read_scored
+from cptlab.data.sources.plain_text import PLAIN_TEXT, Position, is_plain, unescaped
+from cptlab.data.sources.reading import Scored, find_files, read_scored
 from cptlab.errors import UserError, closest
 from cptlab.variants import variant
 
@@ -32,7 +34,7 @@ class Files(DataSource):
     corpora: dict[str, str] = field(default_factory=dict)  # name -> file, folder or glob
     valid: dict[str, str] = field(default_factory=dict)  # name -> the same, held out; may lack names
     text_key: str = "text"  # field or column that holds the text
-    separator: str = ""  # ends a document of plain text, e.g. "\n\n"; "" = a file is one document
+    separator: str = ""  # ends a document of plain text, \n, \t, \r read as such; "" = a file is one document
     errors: str = "strict"  # bytes that are not UTF-8: strict (refused) or replace (by U+FFFD)
 
     def __post_init__(self) -> None:
@@ -40,6 +42,8 @@ class Files(DataSource):
         if self.errors not in ("strict", "replace"):
             raise UserError(f"data.errors is {self.errors}.{closest(self.errors, ('strict', 'replace'))}")
         self._position = Position()
+        self._separator = unescaped(self.separator)
+        self._held: dict[str, int] = {}  # corpus -> its training documents that are also held out
         if self.corpora:
             check_names(list(self.corpora), self.general)
         for name in self.valid:
@@ -73,6 +77,7 @@ class Files(DataSource):
         def corpus(name: str) -> Callable[[], Iterator[Document]]:
             def read() -> Iterator[Document]:
                 collect()
+                self._held[name] = 0
                 kinds = ("valid", "corpora") if name in self.valid else ("corpora",)
                 self._position = Position(sum(p.stat().st_size for kind in kinds for p in self._files(kind, name)))
                 if name in self.valid:
@@ -85,6 +90,7 @@ class Files(DataSource):
                         continue
                     key = content_id(text)
                     if key in given or (name in self.valid and key in drawn):
+                        self._held[name] += 1
                         continue
                     yield Document(key, text, "train" if name in self.valid else "", score)
 
@@ -97,7 +103,11 @@ class Files(DataSource):
         check_names(list(self.corpora), self.general)
         parts = ["files 1", self.text_key]
         if self.separator or self.errors != "strict":
-            parts.append(f"{self.errors} {self.separator!r}")
+            parts.append(f"{self.errors} {self._separator!r}")
+        if self.separator and not any(is_plain(path) for name in self.corpora for path in self._files("corpora", name)):
+            raise UserError(
+                f"data.separator cuts plain text ({', '.join(PLAIN_TEXT)}), and the corpora have none; leave it out."
+            )
         for kind, paths in (("corpora", self.corpora), ("valid", self.valid)):
             for name in paths:
                 for path in self._files(kind, name):
@@ -112,9 +122,22 @@ class Files(DataSource):
         return (text for text, _ in self._scored(kind, name, ""))
 
     def _scored(self, kind: str, name: str, column: str) -> Iterator[Scored]:
-        how = {"separator": self.separator, "errors": self.errors, "score_key": column}
-        for path in self._files(kind, name):
-            yield from read_scored(name, path, self.text_key, position=self._position, **how)
+        position, files = self._position, self._files(kind, name)
+        how = {"separator": self._separator, "errors": self.errors, "score_key": column, "position": position}
+        before = position.cuts
+        for path in files:
+            yield from read_scored(f"corpus {name}", path, self.text_key, **how)
+        plain = [path for path in files if is_plain(path)]
+        if self._separator and plain and kind == "corpora" and position.cuts == before:
+            raise UserError(
+                f"data.separator: {self._separator!r} occurs nowhere in the plain text of corpus {name} ({plain[0]}"
+                f"{' and others' if plain[1:] else ''}), so nothing is cut; give what ends a document there"
+                r" (a file with Windows line ends has \r\n for \n), or leave it out."
+            )
+
+    def left_out(self, name: str) -> dict[str, int]:
+        """Training documents that are also held out."""
+        return {"held_out": self._held[name]} if self._held.get(name) else {}
 
     def share_read(self) -> float | None:
         """By the bytes of the files."""

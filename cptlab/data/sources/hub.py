@@ -3,11 +3,13 @@
 import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
+from cptlab.data.hashes import file_hash
 from cptlab.data.sources.base import DataSource, Document, Documents, check_names, content_id
-from cptlab.data.sources.reading import checked, checked_score, file_hash, nearby
+from cptlab.data.sources.reading import checked, checked_score, nearby, one_line
 from cptlab.errors import UserError, closest
 from cptlab.variants import variant
 
@@ -44,11 +46,8 @@ class Hub(DataSource):
 
         def corpus(name: str) -> Callable[[], Iterator[Document]]:
             def read() -> Iterator[Document]:
-                rows = load(name, self.corpora[name])
-                for number, row in enumerate(rows):
-                    if self.max_documents is not None and number >= self.max_documents:
-                        break
-                    where = f"corpus {name}: row {number + 1} of {self.corpora[name]}"
+                for number, row in enumerate(islice(rows_of(name, self.corpora[name]), self.max_documents), 1):
+                    where = f"corpus {name}: row {number} of {self.corpora[name]}"
                     text = checked(row, self.text_key, where)
                     yield Document(content_id(text), text, score=checked_score(row, columns.get(name, ""), where))
 
@@ -76,19 +75,41 @@ def looks_local(name: str) -> bool:
     return name.startswith((".", "/", "~")) or name.count("/") > 1
 
 
+def rows_of(corpus: str, spec: str) -> Iterator[dict]:
+    """The rows of a dataset in turn. UserError where it cannot be opened, or not read to its end."""
+    rows = iter(load(corpus, spec))
+    for number in count():
+        try:
+            row = next(rows)
+        except StopIteration:
+            return
+        except Exception as error:  # whatever reads the format has its own
+            raise UserError(
+                f"corpus {corpus}: {spec} cannot be read after row {number} ({type(error).__name__}: "
+                f"{one_line(error)}); mend the data, or leave the file out."
+            ) from error
+        yield row
+
+
 def load(corpus: str, spec: str) -> Any:
     """An iterable of rows ({column: value})."""
     import datasets
 
-    folder, config, split = (*spec.split(":"), "", "")[:3]
-    split = split or "train"
+    folder, config, asked = (*spec.split(":"), "", "")[:3]
+    split = asked or "train"
     key = f"data.corpora.{corpus}"
     try:
         if Path(folder).is_dir() and (
             (Path(folder) / "dataset_dict.json").is_file() or (Path(folder) / "state.json").is_file()
         ):
             loaded = datasets.load_from_disk(folder)
+            if config:
+                raise UserError(f"{key}: {folder} was saved to disk, without config {config}; write {folder}::{split}.")
             if not isinstance(loaded, datasets.DatasetDict):
+                if asked and asked != str(loaded.split):
+                    raise UserError(
+                        f"{key}: {folder} holds one dataset without named splits, so no {asked}; leave ::{asked} out."
+                    )
                 return loaded
             if split not in loaded:
                 raise UserError(f"{key}: {folder} has no split {split}.{closest(split, map(str, loaded))}")

@@ -7,7 +7,6 @@ import contextlib
 import difflib
 import glob
 import gzip
-import hashlib
 import io
 import json
 from collections.abc import Iterator
@@ -15,11 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from cptlab.data.sources.base import is_blank
-from cptlab.data.sources.plain_text import Position, read_parts, read_plain
+from cptlab.data.sources.plain_text import PLAIN_TEXT, Position, read_parts, read_plain
 from cptlab.errors import UserError, closest
 
 JSON_LINES = (".jsonl", ".jsonl.gz", ".jsonl.zst")
-PLAIN_TEXT = (".txt", ".md")
 KNOWN = (*JSON_LINES, ".parquet", *PLAIN_TEXT)
 Scored = tuple[str, float | None]  # a text and its score
 PART = 1 << 24  # [character] of a text that is encoded at once
@@ -58,13 +56,13 @@ def nearby(path: Path) -> str:
     return f" Did you mean {near[0]}?" if near else ""
 
 
-def read_texts(corpus: str, path: Path, text_key: str, **how: Any) -> Iterator[str]:
+def read_texts(owner: str, path: Path, text_key: str, **how: Any) -> Iterator[str]:
     """The texts of `read_scored`."""
-    return (text for text, _ in read_scored(corpus, path, text_key, **how))
+    return (text for text, _ in read_scored(owner, path, text_key, **how))
 
 
 def read_scored(
-    corpus: str,
+    owner: str,
     path: Path,
     text_key: str,
     *,
@@ -72,26 +70,28 @@ def read_scored(
     errors: str = "strict",
     position: Position | None = None,
     score_key: str = "",
+    key: str = "data.text_key",
 ) -> Iterator[Scored]:
     """The texts of one file, "" for one without a letter, each with its score.
 
     separator: ends a document of plain text; "" = the file is one. errors: strict or replace, for bytes that
-    are not UTF-8. score_key: the field or column of the score; "" = none is read.
+    are not UTF-8. score_key: the field or column of the score; "" = none is read. owner: who reads, for errors:
+    "corpus a", or a key. key: where `text_key` was given.
     """
     name = path.name
     empty = True
     position = position or Position()
     if name.endswith(PLAIN_TEXT):
         if score_key:
-            raise UserError(f"selection.score={score_key}: corpus {corpus} has plain text without scores ({path}).")
+            raise UserError(f"selection.score={score_key}: {owner} has plain text without scores ({path}).")
         plain = (
-            read_plain(corpus, path, errors) if not separator else read_parts(corpus, path, separator, errors, position)
+            read_plain(owner, path, errors) if not separator else read_parts(owner, path, separator, errors, position)
         )
         entries = ((text, None) for text in plain)
     elif name.endswith(".parquet"):
-        entries = read_parquet(corpus, path, text_key, score_key)
+        entries = read_parquet(owner, path, text_key, score_key, key)
     else:
-        entries = read_json_lines(corpus, path, text_key, errors, position, score_key)
+        entries = read_json_lines(owner, path, text_key, errors, position, score_key, key)
     for text, score in entries:
         if is_blank(text):
             yield "", score
@@ -101,17 +101,17 @@ def read_scored(
     position.done += path.stat().st_size
     position.current = None
     if empty:
-        raise UserError(f"corpus {corpus}: {path} is empty; remove it or give it text.")
+        raise UserError(f"{owner}: {path} is empty; remove it or give it text.")
 
 
 def read_json_lines(
-    corpus: str, path: Path, text_key: str, errors: str, position: Position, score_key: str
+    owner: str, path: Path, text_key: str, errors: str, position: Position, score_key: str, key: str
 ) -> Iterator[Scored]:
     """One document a line: an object with the field `text_key`."""
     number = place = 0
 
     def where() -> str:
-        return f"corpus {corpus}: line {number} of {path}"
+        return f"{owner}: line {number} of {path}"
 
     try:
         with open_bytes(path, position) as lines:
@@ -131,16 +131,16 @@ def read_json_lines(
                     raise UserError(f"{where()} is no JSON ({error}); mend the line.") from error
                 if not isinstance(entry, dict):
                     raise UserError(f"{where()} is a JSON {type(entry).__name__}, no object; mend the line.")
-                yield checked(entry, text_key, where()), checked_score(entry, score_key, where())
+                yield checked(entry, text_key, where(), key), checked_score(entry, score_key, where())
     except (OSError, EOFError) as error:
-        raise UserError(f"corpus {corpus}: {path} cannot be read after line {number} ({error}).") from error
+        raise UserError(f"{owner}: {path} cannot be read after line {number} ({error}).") from error
     except Exception as error:
         if type(error).__name__ != "ZstdError":
             raise
-        raise UserError(f"corpus {corpus}: {path} cannot be read after line {number} ({error}).") from error
+        raise UserError(f"{owner}: {path} cannot be read after line {number} ({error}).") from error
 
 
-def read_parquet(corpus: str, path: Path, text_key: str, score_key: str) -> Iterator[Scored]:
+def read_parquet(owner: str, path: Path, text_key: str, score_key: str, key: str) -> Iterator[Scored]:
     """One document a row: the column `text_key`."""
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -148,29 +148,39 @@ def read_parquet(corpus: str, path: Path, text_key: str, score_key: str) -> Iter
     try:
         file = pq.ParquetFile(path)
     except (pa.ArrowException, OSError) as error:
-        raise UserError(f"corpus {corpus}: {path} is no readable Parquet file ({error}).") from error
+        raise UserError(f"{owner}: {path} is no readable Parquet file ({one_line(error)}).") from error
     with file:
         names = file.schema_arrow.names
         if text_key not in names:
-            raise UserError(
-                f'corpus {corpus}: {path} has no column "{text_key}"; set data.text_key.{closest(text_key, names)}'
-            )
+            raise UserError(f'{owner}: {path} has no column "{text_key}"; set {key}.{closest(text_key, names)}')
         if score_key and score_key not in names:
             raise UserError(
-                f'corpus {corpus}: {path} has no column "{score_key}"; set selection.score.{closest(score_key, names)}'
+                f'{owner}: {path} has no column "{score_key}"; set selection.score.{closest(score_key, names)}'
             )
         number = 0
-        for batch in file.iter_batches(batch_size=1024, columns=[text_key, *filter(None, [score_key])]):
+        batches = file.iter_batches(batch_size=1024, columns=[text_key, *filter(None, [score_key])])
+        while True:
+            try:
+                batch = next(batches, None)
+            except (pa.ArrowException, OSError) as error:
+                raise UserError(f"{owner}: {path} cannot be read after row {number} ({one_line(error)}).") from error
+            if batch is None:
+                return
             for entry in batch.to_pylist():
                 number += 1
-                where = f"corpus {corpus}: row {number} of {path}"
-                yield checked(entry, text_key, where), checked_score(entry, score_key, where)
+                where = f"{owner}: row {number} of {path}"
+                yield checked(entry, text_key, where, key), checked_score(entry, score_key, where)
 
 
-def checked(entry: dict, text_key: str, where: str) -> str:
+def one_line(error: Exception) -> str:
+    """What a library's exception says, without its line breaks."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def checked(entry: dict, text_key: str, where: str, key: str = "data.text_key") -> str:
     """The text of one entry, or the sentence that says why there is none."""
     if text_key not in entry:
-        raise UserError(f'{where} has no "{text_key}"; give data.text_key or mend it.{closest(text_key, entry)}')
+        raise UserError(f'{where} has no "{text_key}"; give {key} or mend it.{closest(text_key, entry)}')
     text = entry[text_key]
     if not isinstance(text, str):
         raise UserError(
@@ -212,19 +222,3 @@ def open_bytes(path: Path, position: Position | None = None) -> Iterator[io.Buff
             yield stack.enter_context(io.BufferedReader(reader))  # type: ignore[arg-type]
         else:
             yield file
-
-
-def file_hash(path: Path, cache: Path) -> str:
-    """SHA-256 of a file's bytes, remembered in `cache` under its path, size and time of change."""
-    status = path.stat()
-    key = f"{path.resolve()}\n{status.st_size}\n{status.st_mtime_ns}"
-    memo = cache / ".hashes" / hashlib.sha256(key.encode()).hexdigest()[:24]
-    with contextlib.suppress(OSError):
-        known = memo.read_text()
-        if len(known) == 64:
-            return known
-    with open(path, "rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    memo.parent.mkdir(parents=True, exist_ok=True)
-    memo.write_text(digest)
-    return digest

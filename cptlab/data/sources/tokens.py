@@ -1,6 +1,7 @@
 """Corpora that were tokenised elsewhere: Megatron `.bin`/`.idx` and datatrove `.ds` files."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -9,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from cptlab.data.building.splits import SplitFiles
+from cptlab.data.hashes import file_hash, sha256_file
 from cptlab.data.sources.base import (
     SPLITS,
     DataSource,
@@ -19,10 +21,10 @@ from cptlab.data.sources.base import (
     held_out_split,
     split_of,
 )
-from cptlab.data.sources.reading import file_hash, find_files
+from cptlab.data.sources.reading import find_files
 from cptlab.data.sources.token_files import TokenFile, open_token_file
 from cptlab.data.tokenizer import Tokenizer
-from cptlab.data.tokens import Corpus, sha256_file, token_dtype
+from cptlab.data.tokens import Corpus, token_dtype
 from cptlab.errors import UserError, closest
 from cptlab.variants import variant
 
@@ -71,6 +73,7 @@ class Tokens(DataSource):
     def tokens(self, tokenizer: Tokenizer) -> TokenReaders:
         """One writer a corpus; the ids of every file are checked first."""
         held: set[str] = set()
+        self._left_out: dict[str, Counter] = {name: Counter() for name in self.corpora}
         readers: dict[str, Callable] = {}
         for name in self.corpora:
             train, valid = self._files("corpora", name), self._files("valid", name)
@@ -79,8 +82,12 @@ class Tokens(DataSource):
             held.update(content_of(document, tokenizer.eos_id) for file in valid for document in file.documents())
         for name in self.corpora:
             files = self._files("corpora", name), self._files("valid", name)
-            readers[name] = partial(write, name, *files, held, tokenizer, tokenizer.token_bytes())
+            readers[name] = partial(write, name, *files, held, tokenizer, tokenizer.token_bytes(), self._left_out[name])
         return readers
+
+    def left_out(self, name: str) -> dict[str, int]:
+        """Documents without tokens, and training documents that are also held out."""
+        return dict(self._left_out[name])
 
     def _files(self, kind: str, name: str) -> list[TokenFile]:
         key, pattern = f"data.{kind}.{name}", getattr(self, kind).get(name)
@@ -103,9 +110,14 @@ def write(
     held: set[str],
     tokenizer: Tokenizer,
     sizes: np.ndarray,
+    left_out: Counter,
     folder: Path,
 ) -> tuple[dict[str, Corpus], dict[str, np.ndarray]]:
-    """Write the splits of a corpus, or link the train split. sizes: (vocab_size,) bytes of each token."""
+    """Write the splits of a corpus, or link the train split. sizes: (vocab_size,) bytes of each token.
+
+    left_out: is given the count of documents without tokens, and of training documents that are also held out.
+    """
+    left_out.clear()
     eos = tokenizer.eos_id
     file = train[0]
     links = bool(valid) and len(train) == 1 and file.kind in ("<u2", "<i4", "<u4") and file.is_closed_by(eos)
@@ -120,6 +132,7 @@ def write(
                 key = content_of(document, eos)
                 split = held_out_split(key) if given else "train" if valid else split_of(Document(key, ""))
                 if not len(document) or (not given and key in held):
+                    left_out["held_out" if len(document) else "empty"] += 1
                     continue
                 ids = document if document[-1] == eos else np.append(document, eos)
                 data = np.asarray(ids, np.dtype(files.dtype).newbyteorder("<")).tobytes()

@@ -76,3 +76,15 @@ def test_settings_that_cannot_work_are_refused_by_name(jsonl):
             Files(**fields)
     with pytest.raises(UserError, match=r"data\.decontaminate: there is no .*nowhere\.jsonl"):
         prepare(Files(corpora={"a": jsonl()}, decontaminate=["nowhere.jsonl"]))
+
+
+def test_a_field_that_an_evaluation_file_lacks_is_named_with_its_key(tmp_path, jsonl):
+    evaluation = tmp_path / "eval.jsonl"
+    evaluation.write_text('{"question": "where"}\n')
+    fields = {"vocab_size": 300, "sequence_length": 16, "cache_dir": str(tmp_path / "cache")}
+    source = Files(corpora={"a": jsonl()}, decontaminate=[f"{evaluation}:questoin"], **fields)
+    with pytest.raises(UserError, match=r'data\.decontaminate: line 1 of .*eval\.jsonl has no "questoin"') as caught:
+        prepare(source)
+    assert "give data.decontaminate=[" in str(caught.value)
+    assert "eval.jsonl:<field>] or mend it. Did you mean question?" in str(caught.value)
+    assert "text_key" not in str(caught.value)

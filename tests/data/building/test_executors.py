@@ -38,6 +38,12 @@ def test_slurm_without_a_partition_is_refused():
         executors.Cluster("slurm", 2)
 
 
+def test_ray_that_is_not_installed_is_said_before_anything_is_read(monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(UserError, match=r"--executor ray needs Ray; pip install 'cptlab\[ray\]'"):
+        executors.Cluster("ray", 2)
+
+
 def test_without_sbatch_the_sentence_says_so_and_the_build_can_go_on(trove, tmp_path, jsonl, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     given = source(tmp_path, jsonl())
@@ -63,6 +69,13 @@ def test_datatroves_local_executor_gives_the_bytes_of_a_build_without_it(trove, 
     assert not list(Path(tasks.path).glob("text"))
 
 
+def test_documents_that_are_held_out_are_counted_by_tasks_too(trove, tmp_path, jsonl, texts, small_tasks):
+    given = {"valid": {"a": jsonl("v.jsonl", texts[:150])}}
+    tasks = prepare(source(tmp_path, jsonl(), **given), cluster=executors.Cluster("local", 1))
+    assert tasks.left_out == {"a": {"held_out": 150}}
+    assert tasks["a"]["train"].num_documents == len(texts) - 150
+
+
 def english(text: str) -> str:
     """The words of a text forwards and backwards, a stop word after each."""
     words = text.strip(".").split()
@@ -81,6 +94,28 @@ def test_filters_and_minhash_drop_what_is_planted_and_count_it(trove, tmp_path, 
     assert sum(c.num_documents for c in corpora["a"].values()) == len(good)
     plain = prepare(source(tmp_path, path, "plain"))
     assert corpora.path.split("/")[-1] != plain.path.split("/")[-1]
+
+
+def test_filters_that_leave_too_little_say_what_they_left_out_and_publish_nothing(trove, tmp_path, jsonl, texts, capfd):
+    kept = "\n\n".join([" ".join(texts[:9])] * 4)  # paragraphs that are long enough, the only ones
+    with pytest.raises(UserError, match=r"has 0 tokens in 0 documents.* \(documents left out: 400 c4_paragraph\)"):
+        prepare(source(tmp_path, jsonl("some.jsonl", [*texts, kept]), filters=["c4_paragraph"]))
+    with pytest.raises(UserError, match=r"corpus a has no text \(documents left out: 400 c4_paragraph\)"):
+        prepare(source(tmp_path, jsonl(), filters=["c4_paragraph"]))
+    assert not list((tmp_path / "cache").glob("*/manifest.json"))
+    assert not list((tmp_path / "cache").glob(".building-*"))
+    assert "built corpora in" not in capfd.readouterr().err
+
+
+def test_datatroves_own_lines_go_to_a_file(trove, tmp_path, jsonl, small_tasks, capfd):
+    made = prepare(source(tmp_path, jsonl()), cluster=executors.Cluster("local", 2))
+    said = capfd.readouterr().err.splitlines()
+    assert [line for line in said if line.startswith("tokenise: ")] == ["tokenise: 2 tasks ..."]
+    assert len(said) == 4, said  # the tokenizer, the corpora, the stage, the end
+    (log,) = (tmp_path / "cache" / ".datatrove" / Path(made.path).name).glob("*/terminal.log")
+    assert "All 2 tasks" in log.read_text()
+    print("heard", file=sys.stderr)
+    assert capfd.readouterr().err == "heard\n"
 
 
 def test_slurm_scripts_are_composed_in_order_and_the_last_job_publishes(
