@@ -98,7 +98,7 @@ def gather_facts(
         lr_is_constant_after_warmup=config.lr_schedule.is_constant,
         warmup_tokens=config.lr_schedule.warmup_tokens,
         resolved={"attention": "sdpa", "precision": config.machine.resolved_precision},
-        world_size=1,
+        world_size=config.machine.world_size,
         git_sha=sha,
         dirty=dirty,
         versions={name: installed(name) for name in PACKAGES} | {"python": platform.python_version()},
