@@ -14,7 +14,7 @@ from cptlab.models.base import Base
 from cptlab.records.run import FAILED, FINISHED, INTERRUPTED, RunFolder
 from cptlab.training.facts import gather_facts, identify
 from cptlab.training.parallel.fp8 import check_fp8
-from cptlab.training.parallel.launch import check_processes, check_started_point, leave_note, must_start
+from cptlab.training.parallel.launch import check_processes, check_started_point, leave_note, must_start, stays_quiet
 from cptlab.training.parallel.ranks import is_first_process
 from cptlab.training.tracking import NoTracking
 
@@ -147,6 +147,7 @@ def _train(point: Point, overrides: list[str], quiet: bool) -> Outcome:
     facts = gather_facts(config, overrides, point.corpora, point.base, point.run_id, params)
     if not folder.writes:
         config.tracking, quiet = NoTracking(), True
+    quiet = quiet or stays_quiet()
     config.tracking.start(asdict(facts), folder.path)
     folder.begin(facts)
     progress = Progress(point.run_id, stream.steps, stream.tokens_per_step, quiet)
@@ -196,7 +197,8 @@ def silence_libraries() -> None:
 
     from transformers.utils import logging as transformers_logging
 
-    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    for library in ("lightning.pytorch", "lightning.fabric", "torchao", "torch.utils._pytree"):
+        logging.getLogger(library).setLevel(logging.ERROR)
     transformers_logging.disable_progress_bar()
 
 

@@ -46,6 +46,11 @@ def speaks() -> bool:
     return is_first_process() and not was_started()
 
 
+def stays_quiet() -> bool:
+    """Whether the process that started this one shows one line a point alone."""
+    return bool(os.environ.get(QUIET))
+
+
 def must_start(machine: Machine) -> bool:
     """Whether this process is alone where the machine has several."""
     return machine.world_size > 1 and joined_world() == 1
