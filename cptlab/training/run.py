@@ -197,7 +197,7 @@ def silence_libraries() -> None:
 
     from transformers.utils import logging as transformers_logging
 
-    for library in ("lightning.pytorch", "lightning.fabric", "torchao", "torch.utils._pytree"):
+    for library in ("lightning.pytorch", "lightning.fabric", "torch.distributed.tensor._redistribute"):
         logging.getLogger(library).setLevel(logging.ERROR)
     transformers_logging.disable_progress_bar()
 
