@@ -100,13 +100,15 @@ def _started(point: Point, overrides: list[str], quiet: bool) -> Outcome:
     """The outcome of the processes that train the point; the first of them has recorded it."""
     from cptlab.training.parallel.launch import start_processes
 
-    started = time.monotonic()
+    folder, started = point.folder, time.monotonic()
+    before = folder.done()
     code, reason = start_processes(point.config.machine, overrides, point.run_id, quiet)
-    seconds, done = time.monotonic() - started, point.folder.done()
-    if code and (done is None or done["status"] == FINISHED):
-        point.folder.end(FAILED, reason, seconds)
-        done = point.folder.done()
-    done = done or {}
+    seconds = time.monotonic() - started
+    done: dict = folder.done() or {}
+    if done == (before or {}):  # they died before they could say so
+        done = {"status": FAILED, "reason": reason}
+        if folder.path.exists():
+            folder.end(FAILED, reason, seconds)
     if done.get("status") == INTERRUPTED:
         raise SystemExit(code)
     return Outcome(
@@ -141,7 +143,7 @@ def _train(point: Point, overrides: list[str], quiet: bool) -> Outcome:
     prepare_torch(config)
     started = time.monotonic()
     model = _build(point).train()
-    if not model.device.type == "meta":
+    if model.device.type != "meta":
         refuse_leaking_documents(model)
     params = count_params(model)
     facts = gather_facts(config, overrides, point.corpora, point.base, point.run_id, params)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from cptlab.errors import UserError
 from cptlab.training.parallel.strategy import is_sharded
+from cptlab.training.parallel.sync import reshard
 
 if TYPE_CHECKING:
     import lightning as L
@@ -71,6 +72,7 @@ def refuse_leaking_rows(network: Network, device: Any) -> None:
             for ids in (torch.tensor([row], device=device) for row in ([1, 2, 3, 4, 5], [3, 1, 1, 4, 5]))
         )
     network.train(was_training)
+    reshard(network)
     if not torch.allclose(one, other, atol=1e-4 if one.device.type == "cpu" else 1e-2):
         kind = network.inner[0].config.model_type
         raise UserError(f"model type {kind} lets packed documents see each other; use a Llama-like model")

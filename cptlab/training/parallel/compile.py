@@ -15,7 +15,6 @@ class Compiled:
 
     def __init__(self, forward: Callable, compiled: Callable, given_up: list[str]) -> None:
         self.forward, self.compiled, self.given_up = forward, compiled, given_up
-        self.works = False
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Compiled, unless compiling has failed."""
@@ -27,9 +26,9 @@ class Compiled:
         try:
             return self.compiled(*args, **kwargs)
         except (TorchDynamoException, InductorError) as error:
-            why = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__).strip()
+            why = " ".join(str(error).split())[:200] or type(error).__name__
             self.given_up.append(why)
-            print(f"machine.compile: blocks run uncompiled, because {why[:200]}", file=sys.stderr, flush=True)
+            print(f"machine.compile: blocks run uncompiled, because {why}", file=sys.stderr, flush=True)
             return self.forward(*args, **kwargs)
 
 
