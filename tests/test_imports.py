@@ -33,6 +33,7 @@ HOMES_OF = {
         "models/tiny.py",
         "models/pretrained.py",
         "training/network.py",
+        "training/parallel/streaming.py",
         "training/run.py",
         "data/tokenizer.py",
     },

@@ -1,4 +1,7 @@
-"""Activation checkpointing: a block keeps its input alone and computes again in the backward pass (Chen et al. 2016)."""
+"""Activation checkpointing: a block keeps its input alone and computes again in the backward pass.
+
+Chen et al. 2016 (arXiv 1604.06174).
+"""
 
 from __future__ import annotations
 

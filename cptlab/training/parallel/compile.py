@@ -40,10 +40,10 @@ def compile_blocks(network: nn.Module, blocks: list[nn.Module], mode: str) -> No
     import torch
 
     given_up: list[str] = []
-    options = {"mode": "max-autotune"} if mode == "max_autotune" else {}
+    torch_mode = "max-autotune" if mode == "max_autotune" else None
     for block in blocks:
         forward = block.forward
-        block.forward = Compiled(forward, torch.compile(forward, **options), given_up)
+        block.forward = Compiled(forward, torch.compile(forward, mode=torch_mode), given_up)
     if mode == "max_autotune":
         # CUDA graphs reuse their outputs' memory from one pass of the network to the next, not within it.
         network.register_forward_pre_hook(lambda *_: torch.compiler.cudagraph_mark_step_begin())

@@ -1,4 +1,7 @@
-"""FP8 matrix products of the blocks through torchao (Micikevicius et al. 2022, arXiv 2209.05433), on GPUs that have them."""
+"""FP8 matrix products of the blocks through torchao, on GPUs that have them.
+
+Micikevicius et al. 2022 (arXiv 2209.05433).
+"""
 
 from __future__ import annotations
 

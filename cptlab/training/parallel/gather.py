@@ -1,4 +1,4 @@
-"""Whole weights from shards: gathered one tensor at a time and written by the first process, a file's worth at a time."""
+"""Whole weights from shards: gathered a tensor at a time, written by the first process a file's worth at a time."""
 
 from __future__ import annotations
 

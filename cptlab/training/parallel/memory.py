@@ -40,7 +40,6 @@ def estimate(config: TrainConfig, params: int, width: int, depth: int) -> dict[s
 
 def out_of_memory(config: TrainConfig, params: int, model_config: Any) -> str:
     """One sentence: the largest consumers first, then three settings that help, the gentlest first."""
-    machine = config.machine
     width = getattr(model_config, "hidden_size", 0)
     bytes_of = estimate(config, params, width, getattr(model_config, "num_hidden_layers", 0))
     largest = sorted(bytes_of.items(), key=lambda entry: -entry[1])

@@ -31,7 +31,7 @@ def clip_gradients(parameters: Iterable[nn.Parameter], most: float) -> Tensor:
     factor = (most / (total + 1e-6)).clamp(max=1.0)
     for part in _by_mesh(parameters):
         local = [gradient.to_local() if hasattr(gradient, "to_local") else gradient for gradient in part]  # type: ignore[operator]
-        torch._foreach_mul_(local, factor.to(local[0].device))
+        torch._foreach_mul_(local, factor.to(local[0].device))  # pyright: ignore[reportPrivateImportUsage]
     return total
 
 

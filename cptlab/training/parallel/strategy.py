@@ -36,7 +36,7 @@ def strategy_of(machine: Machine) -> str | Strategy:
 
 def plugins_of(machine: Machine) -> list[Any]:
     """Who started the processes: torchrun (or we, in its way) goes before SLURM, whose variables may be there too."""
-    from lightning.pytorch.plugins.environments import TorchElasticEnvironment
+    from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 
     inside = machine.strategy != "single" and "RANK" in os.environ
     return [TorchElasticEnvironment()] if inside else []

@@ -93,7 +93,8 @@ def stream_weights(network: nn.Module, model: nn.Module, folder: Path, device: t
     network: the sharded root, model: the part of it that `folder` holds. All processes take part.
     """
     import torch
-    import torch.distributed.checkpoint as dcp
+    from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageReader
+    from torch.distributed.checkpoint.state_dict_loader import load
 
     def materialise(tensor: Tensor) -> Tensor:
         return torch.empty_like(tensor, device=device) if tensor.is_meta else tensor
@@ -102,7 +103,7 @@ def stream_weights(network: nn.Module, model: nn.Module, folder: Path, device: t
     network._apply(materialise)
     parameters = dict(model.named_parameters())
     with torch.no_grad():
-        dcp.load(
+        load(
             {file_name: parameters[name].detach() for name, file_name in names.items()},
-            storage_reader=dcp.HuggingFaceStorageReader(str(folder)),
+            storage_reader=HuggingFaceStorageReader(str(folder)),
         )

@@ -20,6 +20,7 @@ def split_matrices(blocks: list[nn.Module], mesh: DeviceMesh) -> None:
     UserError for a block that has other matrices, or heads that the processes cannot share evenly.
     """
     from torch.distributed.tensor.parallel import ColwiseParallel, RowwiseParallel, parallelize_module
+    from torch.distributed.tensor.parallel.style import ParallelStyle
 
     for block in blocks:
         names = {name for name, _ in block.named_modules()}
@@ -37,5 +38,6 @@ def split_matrices(blocks: list[nn.Module], mesh: DeviceMesh) -> None:
                     f"machine.tensor_parallel={size} does not divide {name} ({rows // head} heads or columns);"  # type: ignore[operator]
                     " use a divisor"
                 )
-        plan = {name: ColwiseParallel() for name in COLUMNS} | {name: RowwiseParallel() for name in ROWS}
+        plan: dict[str, ParallelStyle] = {name: ColwiseParallel() for name in COLUMNS}
+        plan |= {name: RowwiseParallel() for name in ROWS}
         parallelize_module(block, mesh, plan)
