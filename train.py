@@ -31,12 +31,14 @@ def task(config: TrainConfig) -> None:
     from hydra.core.hydra_config import HydraConfig
 
     from cptlab.sweeps.lines import outcome_line
+    from cptlab.training.parallel.launch import speaks
     from cptlab.training.run import train_point
 
     hydra = HydraConfig.get()
     outcome = train_point(config, list(hydra.overrides.task))
     number = 1 + hydra.job.num if total > 1 else 1
-    print(outcome_line(outcome, number, total, time.monotonic() - started), flush=True)
+    if speaks():
+        print(outcome_line(outcome, number, total, time.monotonic() - started), flush=True)
     if outcome.status == "failed":
         failed.append(outcome.run_id)
 

@@ -54,7 +54,10 @@ def launch(task: Callable, config_name: str, preflight: Callable[[list[str]], No
     except OSError as error:
         stop(error)
     except KeyboardInterrupt:
-        print("interrupted; the same command starts unfinished points again", file=sys.stderr)
+        from cptlab.training.parallel.launch import was_started
+
+        if not was_started():
+            print("interrupted; the same command starts unfinished points again", file=sys.stderr)
         sys.exit(130)
 
 
@@ -74,8 +77,12 @@ def dict_override(argument: str) -> str:
 
 
 def refuse(error: object) -> NoReturn:
-    """Print the sentence, exit with 2."""
-    print(f"error: {error}", file=sys.stderr)
+    """Print the sentence, exit with 2; of several processes one speaks, or the one that started them."""
+    from cptlab.training.parallel.launch import leave_note
+    from cptlab.training.parallel.ranks import is_first_process
+
+    if not leave_note(str(error)) and is_first_process():
+        print(f"error: {error}", file=sys.stderr)
     sys.exit(2)
 
 

@@ -37,6 +37,7 @@ HOMES_OF = {
         "models/tiny.py",
         "models/pretrained.py",
         "training/network.py",
+        "training/parallel/streaming.py",
         "training/run.py",
         "training/attention/install.py",
         "training/attention/sdpa.py",

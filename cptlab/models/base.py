@@ -111,13 +111,18 @@ def load_pretrained(folder: str | Path, vocab_size: int, sequence_length: int) -
     model, info = cast("tuple[PreTrainedModel, dict]", loaded)
     if broken := sorted([*info["missing_keys"], *(key for key, *_ in info["mismatched_keys"])]):
         raise UserError(f"the weights in {folder} lack or misshape {len(broken)} tensors, {broken[0]} among them")
+    check_fits(model, folder, vocab_size, sequence_length)
+    return model
+
+
+def check_fits(model: PreTrainedModel, folder: str | Path, vocab_size: int, sequence_length: int) -> None:
+    """UserError where the tokenizer or the row does not fit the model."""
     rows = cast("Tensor", model.get_input_embeddings().weight).shape[0]
     if vocab_size > rows:
         raise UserError(f"the tokenizer has {vocab_size} tokens but the model in {folder} embeds {rows}; use its own")
     longest = getattr(model.config, "max_position_embeddings", sequence_length)
     if sequence_length > longest:
         raise UserError(f"data.sequence_length is {sequence_length}; the model in {folder} takes at most {longest}")
-    return model
 
 
 def count_params(model: PreTrainedModel) -> tuple[int, int]:

@@ -36,3 +36,8 @@ def clip_gradients(parameters: Iterable[Tensor], max_norm: float) -> Tensor:
         for members in by_mesh.values():
             clip_grads_with_norm_(members, max_norm, total)
     return total
+
+
+def gradient_norm(parameters: Iterable[Tensor]) -> Tensor:
+    """L2 norm () over all gradients of all processes; they stay as they are."""
+    return clip_gradients(parameters, 0.0)

@@ -15,6 +15,7 @@ import lightning as L
 import torch
 
 from cptlab.errors import UserError
+from cptlab.optimizers.clipping import gradient_norm
 from cptlab.replay.adaptive import AdaptiveReplay, Drift
 from cptlab.training.adaptive_mixture import append_line, read_decisions
 from cptlab.training.evaluate import measure
@@ -47,8 +48,7 @@ class ReplaySteering(L.Callback):
     ) -> None:
         """The global L2 norm of the gradients, before they are clipped."""
         if self.segments.next_mark("replay"):
-            gradients = [p.grad for p in pl_module.parameters() if p.grad is not None]
-            self.norms.append(float(torch.nn.utils.get_total_norm(gradients)))
+            self.norms.append(float(gradient_norm(pl_module.parameters())))
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: CPTModule, outputs: object, batch: Mapping, batch_idx: int

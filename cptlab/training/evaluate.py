@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from cptlab.data.packing import IGNORE, Batch
+from cptlab.training.parallel import reshard
 from cptlab.training.parallel.ranks import data_ranks, summed
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ def measure(module: CPTModule, batch: Batch, token_bytes: np.ndarray, batch_rows
             losses = module(part)[1].double().sum(-1)
             real = torch.from_numpy(rows < number).to(module.device)
             sums[torch.from_numpy(rows[rows < number]).to(module.device)] = losses[real]
+    reshard(module.network)
     row_sum = summed(sums, trainer).cpu().numpy() / ranks.copies
     row_count = (batch.labels != IGNORE).sum(-1)
     total, counted = float(row_sum.sum()), int(row_count.sum())

@@ -60,6 +60,8 @@ class Machine:
                 f"machine.tensor_parallel={self.tensor_parallel} needs machine.strategy=fsdp and a number of processes"
                 f" that it divides (there are {self.world_size})"
             )
+        if self.offload and self.accelerator == "cpu":
+            raise UserError("machine.offload moves weights from a GPU to the CPU, where they are here; leave it false")
         if self.offload and self.strategy not in ("fsdp", "hsdp"):
             raise UserError(f"machine.offload needs machine.strategy=fsdp or hsdp; it is {self.strategy}")
 

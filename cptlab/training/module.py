@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import lightning as L
@@ -30,7 +30,7 @@ class CPTModule(L.LightningModule):
 
     def __init__(
         self, network: Network, optimizer: Optimizer, schedule: Schedule, tokens_per_step: int, tokens_total: int,
-        micro_rows: int = 0,
+        micro_rows: int = 0, arrange: Callable[[Network, L.Trainer], None] | None = None,
     ) -> None:  # fmt: skip
         super().__init__()
         self.automatic_optimization = False
@@ -40,11 +40,18 @@ class CPTModule(L.LightningModule):
         self.tokens_per_step = tokens_per_step
         self.tokens_total = tokens_total
         self.micro_rows = micro_rows
+        self.arrange = arrange  # shards and compiles the network once the processes know each other
         self.step = 0  # optimizer steps of the whole run, earlier attempts included
         self.last_loss = float("nan")  # [nat/token]; of the step before on a GPU, which is never waited for
         self._pending: Tensor | None = None
         self.gradient_norm: Tensor | None = None
         self.meter: Throughput | None = None
+
+    def configure_model(self) -> None:
+        """Once: Lightning asks again for every loop."""
+        if self.arrange is not None:
+            self.arrange(self.network, self.trainer)
+            self.arrange = None
 
     def forward(self, batch: Inputs, scale: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """(scalar to minimise, losses (B, T))."""

@@ -13,6 +13,8 @@ from cptlab.errors import UserError
 from cptlab.models.base import Base
 from cptlab.records.run import FAILED, FINISHED, INTERRUPTED, RunFolder
 from cptlab.training.facts import gather_facts, identify
+from cptlab.training.parallel.fp8 import check_fp8
+from cptlab.training.parallel.launch import check_processes, check_started_point, leave_note, must_start, stays_quiet
 from cptlab.training.parallel.ranks import is_first_process
 from cptlab.training.tracking import NoTracking
 
@@ -54,6 +56,8 @@ class Point:
 
 def open_point(config: TrainConfig) -> Point:
     """Open corpora, base and order. UserError for anything that does not fit together; no torch yet."""
+    check_processes(config.machine, config.rows_per_step)
+    check_fp8(config.machine)
     base = config.model.base()
     weights = config.model.folder()
     corpora = prepare(config.data, str(weights) if weights else None, config.selection)
@@ -88,12 +92,55 @@ def train_point(config: TrainConfig, overrides: list[str], quiet: bool = False) 
     if point.folder.is_finished:
         done = point.folder.done() or {}
         return Outcome(point.run_id, point.folder.path, "skipped", "already finished", done.get("losses", {}), 0.0)
+    if must_start(config.machine):
+        return _started(point, overrides, quiet)
+    check_started_point(point.run_id)
     return _train(point, overrides, quiet)
+
+
+def _started(point: Point, overrides: list[str], quiet: bool) -> Outcome:
+    """The outcome of the processes that train the point; the first of them has recorded it."""
+    from cptlab.training.parallel.launch import start_processes
+
+    folder, started = point.folder, time.monotonic()
+    before = folder.done()
+    code, reason = start_processes(point.config.machine, overrides, point.run_id, quiet)
+    seconds = time.monotonic() - started
+    done: dict = folder.done() or {}
+    if done == (before or {}):  # they died before they could say so
+        done = {"status": FAILED, "reason": reason}
+        if folder.path.exists():
+            folder.end(FAILED, reason, seconds)
+    if done.get("status") == INTERRUPTED:
+        raise SystemExit(code)
+    return Outcome(
+        point.run_id, point.folder.path, done.get("status", FAILED), done.get("reason", reason),
+        done.get("losses", {}), seconds,
+    )  # fmt: skip
+
+
+def _build(point: Point) -> PreTrainedModel:
+    """The model on the CPU, or without memory where each process will read its shards from the files."""
+    from cptlab.training.parallel.strategy import is_sharded
+
+    config, vocab_size = point.config, point.corpora.vocab_size
+    folder = config.model.folder()
+    if folder is not None and is_sharded(config.machine) and not config.adapter.identity():
+        from cptlab.training.parallel.streaming import build_on_meta
+
+        return build_on_meta(folder, vocab_size, config.data.sequence_length)
+    return _build_whole(point)
+
+
+def _build_whole(point: Point) -> PreTrainedModel:
+    config = point.config
+    return config.model.build(point.corpora.vocab_size, config.data.sequence_length, config.seed)
 
 
 def _train(point: Point, overrides: list[str], quiet: bool) -> Outcome:
     from cptlab.adapters.base import count_trainable
     from cptlab.models.base import count_params
+    from cptlab.training.parallel.memory import is_out_of_memory, out_of_memory
     from cptlab.training.progress import Progress
     from cptlab.training.recorder import Recorder
     from cptlab.training.trainer import fit_steps
@@ -102,7 +149,7 @@ def _train(point: Point, overrides: list[str], quiet: bool) -> Outcome:
     config, stream, folder = point.config, point.stream, point.folder
     prepare_torch(config)
     started = time.monotonic()
-    model = config.model.build(point.corpora.vocab_size, config.data.sequence_length, config.seed).train()
+    model = _build(point).train()
     attention = attention_of(config.machine, model, config.data.sequence_length)
     params = count_params(model)  # of the model that a law is about: adapters are not part of N
     model = config.adapter.apply(model)
@@ -113,6 +160,7 @@ def _train(point: Point, overrides: list[str], quiet: bool) -> Outcome:
         facts.corpora[name]["train"]["packing"] = packed
     if not folder.writes:
         config.tracking, quiet = NoTracking(), True
+    quiet = quiet or stays_quiet()
     config.tracking.start(asdict(facts), folder.path)
     folder.begin(facts)
     progress = Progress(point.run_id, stream.steps, stream.tokens_per_step, quiet)
@@ -120,12 +168,16 @@ def _train(point: Point, overrides: list[str], quiet: bool) -> Outcome:
     status, reason, weights, throughput = FINISHED, "", "", {}
     try:
         throughput = fit_steps(config, model, attention, stream, recorder)
-        if config.save_model and folder.writes:
-            weights = save_model(config.adapter.merged(model), point, folder)
+        if config.save_model:
+            weights = save_model(model, point, folder)
     except (KeyboardInterrupt, SystemExit):
         status, reason = INTERRUPTED, "stopped by the user"
     except Exception as error:  # noqa: BLE001 - the record says why, and the grid goes on
-        status, reason = FAILED, f"{' '.join(str(error).split())[:300] or type(error).__name__}"
+        reason = f"{' '.join(str(error).split())[:300] or type(error).__name__}"
+        if is_out_of_memory(error):
+            reason = out_of_memory(config, params[1], model.config)
+        status = FAILED
+        leave_note(reason)
     progress.close()
     seconds = time.monotonic() - started
     attempt = {name: getattr(facts, name) for name in ("git_sha", "dirty", "versions", "hardware", "started")}
@@ -161,6 +213,11 @@ def prepare_torch(config: TrainConfig) -> None:
 
     if config.machine.accelerator == "gpu" and not torch.cuda.is_available():
         raise UserError("machine.accelerator is gpu but torch sees none; use machine=cpu_1 or install a CUDA torch")
+    if config.machine.accelerator == "gpu" and torch.cuda.device_count() < config.machine.devices:
+        raise UserError(
+            f"machine.devices is {config.machine.devices} but torch sees {torch.cuda.device_count()} GPUs; set"
+            " machine.devices to what is here"
+        )
     torch.set_num_threads(config.machine.threads)
     torch.use_deterministic_algorithms(True, warn_only=config.machine.accelerator != "cpu")
     torch.manual_seed(config.seed)
@@ -172,19 +229,33 @@ def silence_libraries() -> None:
 
     from transformers.utils import logging as transformers_logging
 
-    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    for library in ("lightning.pytorch", "lightning.fabric", "torch.distributed.tensor._redistribute"):
+        logging.getLogger(library).setLevel(logging.ERROR)
     transformers_logging.disable_progress_bar()
 
 
 def save_model(model: PreTrainedModel, point: Point, folder: RunFolder) -> str:
-    """Weights (safetensors), configuration and tokenizer in `<run>/model`; returns the weights' SHA-256."""
+    """Weights (safetensors), configuration and tokenizer in `<run>/model`; returns the weights' SHA-256.
+
+    Every process calls: shards are gathered from all. "" on those that write nothing.
+    """
     import shutil
 
     from cptlab.models.base import weights_sha256
+    from cptlab.training.parallel.gather import has_shards, save_whole, unsharded
 
     target = folder.path / "model"
-    shutil.rmtree(target, ignore_errors=True)
-    model.save_pretrained(target, safe_serialization=True)
+    if folder.writes:
+        shutil.rmtree(target, ignore_errors=True)
+    adapted = bool(point.config.adapter.identity())
+    if has_shards(model) and not adapted:
+        save_whole(model, target, folder.writes)
+    else:
+        whole = unsharded(model, lambda: point.config.adapter.apply(_build_whole(point)), folder.writes)
+        if whole is not None:
+            point.config.adapter.merged(whole).save_pretrained(target, safe_serialization=True)
+    if not folder.writes:
+        return ""
     for file in Path(point.corpora.tokenizer_path).iterdir():
         shutil.copyfile(file, target / file.name)
     return weights_sha256(target)

@@ -32,13 +32,15 @@ def fit_steps(
     from cptlab.training.loader import StepData
     from cptlab.training.module import CPTModule
     from cptlab.training.network import Network
-    from cptlab.training.parallel.strategy import strategy_of
+    from cptlab.training.parallel.arrange import arrange
+    from cptlab.training.parallel.strategy import lightning_precision, plugins_of, strategy_of
     from cptlab.training.steering import steering
 
     machine = config.machine
+    weights = config.model.folder() if next(model.parameters()).is_meta else None
     module = CPTModule(
         Network(model, config.objective, attention), config.optimizer, config.lr_schedule, stream.tokens_per_step,
-        config.tokens_total, machine.micro_rows,
+        config.tokens_total, machine.micro_rows, lambda network, trainer: arrange(network, machine, trainer, weights),
     )  # fmt: skip
     module.meter = recorder.progress.meter = meter_of(config, model)
     with warnings.catch_warnings():
@@ -47,7 +49,7 @@ def fit_steps(
         trainer = L.Trainer(
             accelerator=machine.accelerator, devices=machine.devices, num_nodes=machine.nodes,
             strategy=strategy_of(machine), max_steps=stream.steps, max_epochs=-1,
-            precision={"fp32": "32-true", "bf16": "bf16-mixed"}[machine.resolved_precision],  # type: ignore[arg-type]
+            precision=lightning_precision(machine), plugins=plugins_of(machine),  # type: ignore[arg-type]
             callbacks=[recorder, *steering(config, stream, recorder)], logger=False, enable_checkpointing=False,
             enable_progress_bar=False, enable_model_summary=False, num_sanity_val_steps=0,
             use_distributed_sampler=False,

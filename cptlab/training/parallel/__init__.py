@@ -1,5 +1,5 @@
 """Many processes as one: strategies, sharding, gradients exchanged once a step."""
 
-from cptlab.training.parallel.sync import gradient_sync
+from cptlab.training.parallel.sync import gradient_sync, reshard
 
-__all__ = ["gradient_sync"]
+__all__ = ["gradient_sync", "reshard"]

@@ -1,10 +1,9 @@
-"""Lightning's strategy for a machine."""
+"""Lightning's strategy, processes and precision for a machine."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from cptlab.errors import UserError
+import os
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lightning.pytorch.strategies import Strategy
@@ -16,9 +15,41 @@ def strategy_of(machine: Machine) -> str | Strategy:
     """`auto` for one process, else the strategy with the backend of the accelerator (gloo on a CPU)."""
     if machine.strategy == "single":
         return "auto"
-    from lightning.pytorch.strategies import DDPStrategy
+    from lightning.pytorch.strategies import DDPStrategy, ModelParallelStrategy
 
     backend = "gloo" if machine.accelerator == "cpu" else "nccl"
     if machine.strategy == "ddp":
         return DDPStrategy(process_group_backend=backend, gradient_as_bucket_view=True)
-    raise UserError(f"machine.strategy={machine.strategy} is not built yet; use ddp")
+
+    class Sharded(ModelParallelStrategy):
+        """FSDP2; with offload the weights stay where they wait, on the CPU."""
+
+        def model_to_device(self) -> None:
+            if not machine.offload:
+                super().model_to_device()
+
+    return Sharded(
+        data_parallel_size=machine.world_size // machine.tensor_parallel, tensor_parallel_size=machine.tensor_parallel,
+        process_group_backend="cpu:gloo,cuda:nccl" if machine.offload else backend,
+    )  # fmt: skip
+
+
+def plugins_of(machine: Machine) -> list[Any]:
+    """Who started the processes: torchrun (or we, in its way) goes before SLURM, whose variables may be there too."""
+    from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
+
+    inside = machine.strategy != "single" and "RANK" in os.environ
+    return [TorchElasticEnvironment()] if inside else []
+
+
+def is_sharded(machine: Machine) -> bool:
+    """Whether weights lie in parts on the processes."""
+    return machine.strategy in ("fsdp", "hsdp")
+
+
+def lightning_precision(machine: Machine) -> str:
+    """Autocast over fp32 weights; under FSDP the sharding itself casts (`sharding.policy`), which halves its traffic.
+
+    FP8 matrix products run inside bf16.
+    """
+    return "32-true" if machine.resolved_precision == "fp32" or is_sharded(machine) else "bf16-mixed"

@@ -11,6 +11,12 @@ if TYPE_CHECKING:
     from torch import nn
 
 
+def reshard(network: nn.Module) -> None:
+    """After a forward pass without a backward one, FSDP2's root still holds whole weights in its compute type."""
+    if hasattr(network, "reshard"):
+        network.reshard()  # type: ignore[operator]
+
+
 @contextmanager
 def gradient_sync(trainer: L.Trainer, network: nn.Module, last: bool) -> Iterator[None]:
     """Within, backward keeps its gradients to the rank unless it is the last of the step."""

@@ -1,0 +1,78 @@
+"""The same run on one process and on several, however the model lies on them: same losses, same decisions."""
+
+import json
+
+import numpy as np
+import pytest
+from conftest import ROOT
+
+from cptlab.records.run import read_rows
+from cptlab.sweeps.preflight import compose_point
+from cptlab.training.run import train_point
+
+LEARNING = [
+    "tokens=3200", "model.depth=2", "optimizer.peak_lr=1e-2", "optimizer.clip=0.05", "replay=adaptive_gradnorm",
+    "mixture=domain_only",
+]  # fmt: skip
+
+
+def curves(runs):
+    """{strategy and tensor_parallel: (losses of all domains and steps, gradient norms of replay's decisions)}."""
+    found = {}
+    for folder in runs.glob("*/"):
+        if not (folder / "run.json").exists():
+            continue
+        machine = json.loads((folder / "run.json").read_text())["config"]["machine"]
+        losses = np.array([row["loss_sum"] / row["num_tokens"] for row in read_rows(folder)])
+        decisions = [json.loads(line) for line in (folder / "replay.jsonl").read_text().splitlines()]
+        found[machine["strategy"], machine["tensor_parallel"]] = losses, [d["gradient_norm"] for d in decisions]
+    return found
+
+
+@pytest.fixture(scope="module")
+def alone(study, tmp_path_factory):
+    """Fifty steps on one process."""
+    runs = tmp_path_factory.mktemp("alone")
+    overrides = [*study, *LEARNING, f"runs={runs}"]
+    assert train_point(compose_point(overrides), overrides, quiet=True).status == "finished"
+    losses, norms = curves(runs)["single", 1]
+    assert losses[0] - losses[-1] > 0.5  # it does train
+    assert max(norms) > 0.05  # and gradients are clipped
+    return losses, norms
+
+
+def assert_equal(found, alone):
+    for losses, norms in found.values():
+        assert np.abs(losses - alone[0]).max() < 1e-5
+        assert norms == pytest.approx(alone[1], rel=1e-5)
+
+
+def test_replicas_and_shards_have_the_losses_of_one_process_over_fifty_steps(study, alone, torchrun, tmp_path):
+    output = torchrun(
+        2, ROOT / "train.py", "-m", *study, *LEARNING, f"runs={tmp_path}", "machine=cpu_2", "machine.micro_rows=1",
+        "machine.strategy=ddp,fsdp,hsdp",
+    )  # fmt: skip
+    found = curves(tmp_path)
+    assert set(found) == {("ddp", 1), ("fsdp", 1), ("hsdp", 1)}
+    assert_equal(found, alone)
+    assert output.count("finished") == 3  # one process of the two speaks
+
+
+def test_split_matrices_and_recomputed_activations_have_them_too(study, alone, torchrun, tmp_path):
+    torchrun(
+        2, ROOT / "train.py", "-m", *study, *LEARNING, f"runs={tmp_path}", "machine=cpu_2", "machine.strategy=fsdp",
+        "machine.tensor_parallel=1,2", "machine.activation_checkpointing=selective",
+    )  # fmt: skip
+    found = curves(tmp_path)
+    assert set(found) == {("fsdp", 1), ("fsdp", 2)}
+    assert_equal(found, alone)
+
+
+def test_two_nodes_that_replicate_shards_have_them_too(study, alone, torchrun, tmp_path):
+    torchrun(
+        1, ROOT / "train.py", *study, *LEARNING, f"runs={tmp_path}", "machine=hsdp", "machine.accelerator=cpu",
+        "machine.devices=1", "machine.threads=1", nodes=2,
+    )  # fmt: skip
+    found = curves(tmp_path)
+    assert set(found) == {("hsdp", 1)}
+    assert_equal(found, alone)
