@@ -12,6 +12,8 @@ from cptlab.data.stream import TokenStream
 from cptlab.errors import UserError
 from cptlab.models.base import Base
 from cptlab.records.run import FAILED, FINISHED, INTERRUPTED, RunFolder
+from cptlab.training.checkpoint.disk import predict, refuse_small_disk
+from cptlab.training.checkpoint.folder import remove_all
 from cptlab.training.facts import gather_facts, identify
 from cptlab.training.parallel.ranks import is_first_process
 from cptlab.training.tracking import NoTracking
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
     from cptlab.config import TrainConfig
     from cptlab.training.attention import Choice
+    from cptlab.training.checkpoint.signals import Stop
     from cptlab.training.machine import Machine
 
 
@@ -88,12 +91,17 @@ def train_point(config: TrainConfig, overrides: list[str], quiet: bool = False) 
     if point.folder.is_finished:
         done = point.folder.done() or {}
         return Outcome(point.run_id, point.folder.path, "skipped", "already finished", done.get("losses", {}), 0.0)
-    return _train(point, overrides, quiet)
+    from cptlab.training.checkpoint.signals import Stop
+
+    with Stop() as stop:
+        return _train(point, overrides, quiet, stop)
 
 
-def _train(point: Point, overrides: list[str], quiet: bool) -> Outcome:
+def _train(point: Point, overrides: list[str], quiet: bool, stop: Stop) -> Outcome:
     from cptlab.adapters.base import count_trainable
     from cptlab.models.base import count_params
+    from cptlab.training.checkpoint.callback import Checkpointing
+    from cptlab.training.checkpoint.load import find_resume
     from cptlab.training.progress import Progress
     from cptlab.training.recorder import Recorder
     from cptlab.training.trainer import fit_steps
@@ -113,22 +121,29 @@ def _train(point: Point, overrides: list[str], quiet: bool) -> Outcome:
         facts.corpora[name]["train"]["packing"] = packed
     if not folder.writes:
         config.tracking, quiet = NoTracking(), True
+    progress = Progress(point.run_id, stream.steps, stream.tokens_per_step, quiet, folder.writes)
+    refuse_small_disk(folder.path, predict(config, facts.num_params_total, count_trainable(model)[0]))
+    resume = find_resume(folder.path, facts, config.checkpoint.allow_other_resolution, progress.note)
     config.tracking.start(asdict(facts), folder.path)
     folder.begin(facts)
-    progress = Progress(point.run_id, stream.steps, stream.tokens_per_step, quiet)
     recorder = Recorder(config, point.corpora, stream, folder, progress)
+    checkpointing = Checkpointing(config.checkpoint, folder, facts, stream, resume, stop, progress.note)
     status, reason, weights, throughput = FINISHED, "", "", {}
+    ended: BaseException | None = None
     try:
-        throughput = fit_steps(config, model, attention, stream, recorder)
-        if config.save_model and folder.writes:
+        throughput = fit_steps(config, model, attention, stream, recorder, checkpointing)
+        if checkpointing.ended:
+            status, reason = INTERRUPTED, f"{stop.name}; goes on from {checkpointing.kept}"
+        elif config.save_model and folder.writes:
             weights = save_model(config.adapter.merged(model), point, folder)
-    except (KeyboardInterrupt, SystemExit):
-        status, reason = INTERRUPTED, "stopped by the user"
+    except (KeyboardInterrupt, SystemExit) as error:
+        status, reason, ended = INTERRUPTED, f"{stop.name or 'stopped'} before the first step", error
     except Exception as error:  # noqa: BLE001 - the record says why, and the grid goes on
         status, reason = FAILED, f"{' '.join(str(error).split())[:300] or type(error).__name__}"
     progress.close()
     seconds = time.monotonic() - started
     attempt = {name: getattr(facts, name) for name in ("git_sha", "dirty", "versions", "hardware", "started")}
+    attempt |= {"resolved": facts.resolved, "world_size": facts.world_size, "from_step": resume.step}
     folder.end(
         status,
         reason,
@@ -138,9 +153,11 @@ def _train(point: Point, overrides: list[str], quiet: bool) -> Outcome:
         throughput=throughput,
         of_attempt=attempt,
     )
+    if status == FINISHED and folder.writes and not config.checkpoint.keep_finished:
+        remove_all(folder.path)
     config.tracking.finish(folder.done() or {})
-    if status == INTERRUPTED:
-        raise KeyboardInterrupt
+    if status != FINISHED or config.machine.world_size == 1:  # several processes that have finished end alike
+        leave(stop, ended, folder.writes)
     return Outcome(point.run_id, folder.path, status, reason, recorder.losses, seconds)
 
 
@@ -153,6 +170,18 @@ def attention_of(machine: Machine, model: PreTrainedModel, sequence_length: int)
     install(model, choice, sequence_length)
     refuse_leaking_documents(model, choice)
     return choice
+
+
+def leave(stop: Stop, ended: BaseException | None, first: bool) -> None:
+    """End the process if it was asked to; of several the first one says how, with its exit code."""
+    if stop.signum and not first:
+        raise SystemExit(0)
+    if isinstance(ended, SystemExit) and ended.code != 1:  # 1: how Lightning passes on a Ctrl-C
+        raise ended
+    if ended:
+        raise KeyboardInterrupt
+    if stop.signum:
+        stop.leave()
 
 
 def prepare_torch(config: TrainConfig) -> None:
