@@ -116,3 +116,19 @@ def test_a_state_splits_into_json_and_tensors_and_joins_again():
     assert again["state"]["w"]["m"] is tree["state"]["w"]["m"]
     with pytest.raises(TypeError, match="o/x is a set; a checkpoint keeps tensors, numbers and text alone"):
         split({"x": set()}, "o")
+
+
+@pytest.mark.parametrize(
+    "choice", ["optimizer=muon", "optimizer=schedule_free", "optimizer=adamw8bit", "optimizer=galore", "adapter=lora"]
+)
+def test_every_optimizer_and_an_adapter_go_on_exactly(study, tmp_path, choice):
+    overrides = [*study, f"runs={tmp_path}", choice, "checkpoint.every_steps=4", "checkpoint.keep_finished=true"]
+    if choice.startswith("adapter"):
+        base = train([*study, f"runs={tmp_path}", "mixture=general_only"])
+        overrides += [f"model.base_run={base}"]
+    run = train(overrides)
+    whole = numbers(run)
+    (run / "done.json").unlink()
+    train(overrides)
+    assert done(run)["of_attempt"]["from_step"] == 8
+    assert numbers(run) == whole

@@ -13,6 +13,7 @@ import torch
 
 from cptlab.data.packing import Batch, positions
 from cptlab.models.tiny import Tiny
+from cptlab.optimizers.adamw import AdamW
 from cptlab.training.checkpoint import folder
 from cptlab.training.checkpoint.load import restore
 from cptlab.training.checkpoint.save import write_checkpoint
@@ -20,7 +21,6 @@ from cptlab.training.checkpoint.state import take
 from cptlab.training.evaluate import to_tensors
 from cptlab.training.network import Network
 from cptlab.training.objective import CLM
-from cptlab.training.optimizer import AdamW
 
 STEPS, HALF = 6, 3
 
@@ -53,7 +53,7 @@ def train(run, first, last, *, sharded, kind="auto", rank=0, size=1, frozen=Fals
         restore(path, json.loads((path / folder.STATE).read_text()), network, optimizer)
     losses = []
     for step in range(first, last):
-        total = network(batch(step, rank, size))[0]
+        total = network(network.inputs(batch(step, rank, size)))[0]
         total.backward()
         optimizer.step()
         optimizer.zero_grad()
