@@ -23,7 +23,8 @@ import numpy as np
 import torch
 
 from cptlab.sweeps.preflight import compose_point
-from cptlab.training.run import open_point, prepare_torch
+from cptlab.training.build import prepare_torch
+from cptlab.training.point import open_point
 
 WARM = 2  # steps of a repetition that are not timed
 

@@ -6,7 +6,7 @@ from omegaconf import MISSING
 
 from cptlab.adapters.base import Adapter
 from cptlab.data.sources.base import DataSource
-from cptlab.errors import UserError
+from cptlab.errors import UserError, closest
 from cptlab.mixtures.base import Mixture
 from cptlab.models.base import Model
 from cptlab.optimizers.base import Optimizer
@@ -40,6 +40,31 @@ class Evaluation:
             raise UserError(f"evaluation.spacing is {self.spacing}; it must be above 1")
 
 
+KINDS = ("auto", "full", "sharded")
+
+
+@dataclass
+class Checkpoints:
+    """When a run saves what it needs to go on, beside when it is asked to stop; nothing of it changes a number."""
+
+    every_minutes: float = 30.0  # between two checkpoints; 0 = only at a signal. Shorter runs write none
+    every_steps: int = 0  # also after every so many optimizer steps; 0 = by the clock alone
+    keep: int = 2  # the last ones stay
+    kind: str = "auto"  # full (one file), sharded (each process its part), auto = sharded where the weights are
+    allow_other_resolution: bool = False  # go on though attention or precision are not what they were
+    keep_finished: bool = False  # leave the last checkpoints of a finished run beside its weights
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise UserError(f"checkpoint.kind is {self.kind}.{closest(self.kind, KINDS)}")
+        if self.every_minutes < 0 or self.every_steps < 0:
+            raise UserError(
+                f"checkpoint: every_minutes={self.every_minutes:g}, every_steps={self.every_steps} must be 0 or more"
+            )
+        if self.keep < 1:
+            raise UserError(f"checkpoint.keep is {self.keep}; it must be 1 or more")
+
+
 @dataclass
 class TrainConfig:
     """One run: what is trained on which text, how, for how long, where it is recorded."""
@@ -56,6 +81,7 @@ class TrainConfig:
     machine: Machine = MISSING
     tracking: Tracking = MISSING
     evaluation: Evaluation = field(default_factory=Evaluation)
+    checkpoint: Checkpoints = field(default_factory=Checkpoints)
     tokens: float = 655_360  # CPT tokens of the run, all corpora together
     rows_per_step: int = 32  # rows of data.sequence_length tokens in one optimizer step
     seed: int = 0  # of data order and random weights

@@ -38,7 +38,7 @@ HOMES_OF = {
         "models/pretrained.py",
         "training/network.py",
         "training/parallel/streaming.py",
-        "training/run.py",
+        "training/build.py",
         "training/attention/install.py",
         "training/attention/sdpa.py",
         "data/tokenizer.py",
@@ -48,6 +48,7 @@ HOMES_OF = {
     "lightning": {
         "training/adaptive_replay.py",
         "training/adaptive_mixture.py",
+        "training/checkpoint/callback.py",
         "training/loader.py",
         "training/module.py",
         "training/parallel/strategy.py",
@@ -135,7 +136,9 @@ def test_no_file_reads_pickles_or_evaluates_text():
         for node in ast.walk(ast.parse(file.read_text("utf8"))):
             if isinstance(node, ast.Call):
                 name = ast.unparse(node.func)
-                assert name not in {"eval", "exec", "torch.load", "pd.read_pickle"}, file
+                assert name not in {"eval", "exec", "pd.read_pickle"}, file
+                safe = any(k.arg == "weights_only" and ast.unparse(k.value) == "True" for k in node.keywords)
+                assert name != "torch.load" or safe, file
                 assert not any(k.arg == "allow_pickle" for k in node.keywords), file
         assert not {"pickle", "dill", "joblib"} & {name.split(".")[0] for name in imports(file)}, file
 

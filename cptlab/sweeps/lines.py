@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from cptlab.training.progress import duration
 
 if TYPE_CHECKING:
-    from cptlab.training.run import Outcome
+    from cptlab.training.outcome import Outcome
 
 
 def outcome_line(outcome: Outcome, number: int, total: int, elapsed: float) -> str:

@@ -40,12 +40,12 @@ class Steering(L.Callback):
         self.shares = mixture.start(self.names)  # in force where the plan ends
         self.history: list[Evidence] = []
         self.first = np.full(len(self.names), np.nan)  # valid losses before the first update
-        for line in read_decisions(self.file):
+        for line in read_decisions(self.file, mend=recorder.folder.writes):
             self._take(line)
 
     def on_train_start(self, trainer: L.Trainer, pl_module: CPTModule) -> None:
         """The losses that the first decision compares with."""
-        if self.marks and not self.history:
+        if self.marks and not self.history and pl_module.step == 0:
             self.first = self._losses(pl_module, 0)
 
     def on_train_batch_end(
@@ -68,10 +68,11 @@ class Steering(L.Callback):
     def state_dict(self) -> dict[str, Any]:
         """Every decision so far: what a checkpoint must hold of the mixture."""
         past = zip(self.history, self._decided(), strict=True)
-        return {"decisions": [as_line(evidence, shares) for evidence, shares in past]}
+        return {"decisions": [as_line(evidence, shares) for evidence, shares in past], "first": self.first.tolist()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Decisions of a checkpoint that the record lacks, as in a copy of the checkpoint alone."""
+        self.first = np.array(state_dict["first"], dtype=np.float64)
         for line in state_dict["decisions"][len(self.history) :]:
             append_line(self.recorder.folder, self.file, line)
             self._take(line)
@@ -128,13 +129,19 @@ def from_line(line: Mapping) -> Evidence:
     return Evidence(**{**plain, **arrays, "corpora": tuple(plain["corpora"])})
 
 
-def read_decisions(file: Path) -> list[dict]:
-    """Lines of mixture.jsonl, none where there is no file; a last line cut by a crash is removed."""
+def read_decisions(file: Path, mend: bool = False) -> list[dict]:
+    """Lines of mixture.jsonl, none where there is no file, without a last one cut by a crash.
+
+    mend: remove that one from the file too, for the process that will append to it.
+    """
     if not file.exists():
         return []
-    with file.open("r+b") as handle:
-        handle.truncate(handle.read().rfind(b"\n") + 1)
-    return [json.loads(line) for line in file.read_text("utf8").splitlines()]
+    text = file.read_bytes()
+    whole = text[: text.rfind(b"\n") + 1]
+    if mend and whole != text:
+        with file.open("r+b") as handle:
+            handle.truncate(len(whole))
+    return [json.loads(line) for line in whole.decode("utf8").splitlines()]
 
 
 def append_line(folder: RunFolder, file: Path, line: dict) -> None:

@@ -33,15 +33,19 @@ class ReplaySteering(L.Callback):
         self.replay, self.general, self.segments, self.recorder = replay, general, segments, recorder
         self.file = recorder.folder.path / "replay.jsonl"
         self.history: list[Drift] = []
+        self.lines: list[dict] = []  # of the file
         self.base: float | None = None  # valid loss of the general corpus before the first update
         self.norms: list[float] = []  # of the gradients since the last decision
-        for line in read_decisions(self.file):
+        for line in read_decisions(self.file, mend=recorder.folder.writes):
             self._take(line)
 
     def on_train_start(self, trainer: L.Trainer, pl_module: CPTModule) -> None:
         """The loss that every decision compares with."""
         if self.segments.next_mark("replay"):
-            self.base = self.history[0].base_loss if self.history else self._loss(pl_module)
+            if self.history:
+                self.base = self.history[0].base_loss
+            elif pl_module.step == 0:
+                self.base = self._loss(pl_module)
 
     def on_before_optimizer_step(
         self, trainer: L.Trainer, pl_module: CPTModule, optimizer: torch.optim.Optimizer
@@ -69,11 +73,11 @@ class ReplaySteering(L.Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """Every decision so far, and the gradients since: what a checkpoint must hold of replay."""
-        return {"decisions": read_decisions(self.file), "norms": self.norms}
+        return {"decisions": self.lines, "norms": self.norms, "base": self.base}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Decisions of a checkpoint that the record lacks, as in a copy of the checkpoint alone."""
-        self.norms = list(state_dict["norms"])
+        self.norms, self.base = list(state_dict["norms"]), state_dict["base"]
         for line in state_dict["decisions"][len(self.history) :]:
             append_line(self.recorder.folder, self.file, line)
             self._take(line)
@@ -86,6 +90,7 @@ class ReplaySteering(L.Callback):
                 " belongs; move the file away to decide anew"
             )
         share = float(line["decided"])
+        self.lines.append(dict(line))
         self.history.append(Drift(**{key: value for key, value in line.items() if key != "decided"}))
         self.segments.decided("replay", line["step"], lambda u: 0 * u + share)
 

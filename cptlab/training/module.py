@@ -77,8 +77,8 @@ class CPTModule(L.LightningModule):
         self.set_learning_rate(optimizer)  # type: ignore[arg-type]
         optimizer.step()  # type: ignore[union-attr]
         optimizer.zero_grad()  # type: ignore[union-attr]
-        if self.device.type != "cpu" and self._pending is not None:
-            self._check(self._pending)
+        if self.device.type != "cpu":
+            self.check_pending()
         self._pending = total
         self.step += 1
         if self.meter:
@@ -111,6 +111,11 @@ class CPTModule(L.LightningModule):
         self.last_loss = loss.item()
         if not torch.isfinite(loss):
             raise NotFiniteError(f"the training loss is {self.last_loss} at step {self.step + 1}")
+
+    def check_pending(self) -> None:
+        """NotFiniteError if the loss of the step before, which a GPU was not waited for, is no number."""
+        if self._pending is not None:
+            self._check(self._pending)
 
     def set_learning_rate(self, optimizer: torch.optim.Optimizer) -> None:
         """Step i (1-based) uses the schedule's clock after its tokens."""

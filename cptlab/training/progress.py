@@ -10,12 +10,14 @@ from cptlab.training.throughput import Throughput
 class Progress:
     """Tokens/s, losses and time left of one run. `quiet` shows nothing (a driver shows one line a point)."""
 
-    def __init__(self, name: str, steps: int, tokens_per_step: int, quiet: bool = False) -> None:
+    def __init__(self, name: str, steps: int, tokens_per_step: int, quiet: bool = False, speaks: bool = True) -> None:
         self.name, self.steps, self.tokens_per_step = name, steps, tokens_per_step
         self.terminal = sys.stderr.isatty() and not quiet
         self.plain = not self.terminal and not quiet
         self.started = self.shown = time.monotonic()
         self.meter: Throughput | None = None
+        self.speaks = speaks  # whether this process shows notes: of several, one
+        self.first = 0  # step that this attempt started from
 
     def update(self, step: int, train_loss: float, losses: Mapping[str, float]) -> None:
         """After a step; redraws at most five times a second."""
@@ -43,6 +45,15 @@ class Progress:
             text = "".join(f"  {name} {share:.3f}" for name, share in shares.items())
             print(f"{self.name} step {step}/{self.steps} mixture{text}", file=sys.stderr, flush=True)
 
+    def resumed(self, step: int) -> None:
+        """An attempt goes on from a step; starts the clock there."""
+        self.first, self.started = step, time.monotonic()
+
+    def note(self, text: str) -> None:
+        """A line that a reader must not miss, quiet or not."""
+        if self.speaks:
+            print(f"\r\x1b[2K{text}" if self.terminal else text, file=sys.stderr, flush=True)
+
     def close(self) -> None:
         """Leave the bar's line."""
         if self.terminal:
@@ -50,8 +61,9 @@ class Progress:
 
     def _speed(self, step: int) -> str:
         seconds = max(time.monotonic() - self.started, 1e-9)
-        rate = step * self.tokens_per_step / seconds
-        left = seconds / max(step, 1) * (self.steps - step)
+        done = step - self.first
+        rate = done * self.tokens_per_step / seconds
+        left = seconds / max(done, 1) * (self.steps - step)
         speed = (self.meter.line() if self.meter else "") or f"{rate / 1e3:.1f}k tokens/s"
         return f"{speed}, {duration(left)} left"
 

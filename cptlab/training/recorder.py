@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import lightning as L
 
@@ -56,8 +56,19 @@ class Recorder(L.Callback):
         self.started = time.monotonic()
 
     def on_train_start(self, trainer: L.Trainer, pl_module: CPTModule) -> None:
-        """Before the first update: the base losses."""
-        self.record(pl_module, 0)
+        """Before the first update: the base losses. A run that goes on has them."""
+        if pl_module.step == 0:
+            self.record(pl_module, 0)
+        else:
+            self.progress.resumed(pl_module.step)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint holds of the record: the rest is on the disk."""
+        return {"losses": self.losses}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """The losses last measured."""
+        self.losses = dict(state_dict["losses"])
 
     def on_train_batch_end(
         self,

@@ -22,9 +22,10 @@ def write_row_scores(config: TrainConfig, corpus: str, file: str | Path, batch_r
     from cptlab.data.packing import IGNORE
     from cptlab.data.rows import read_batch
     from cptlab.mixtures.shares import check_names
+    from cptlab.training.build import attention_of, prepare_torch
     from cptlab.training.evaluate import to_tensors
     from cptlab.training.network import Network
-    from cptlab.training.run import attention_of, open_point, prepare_torch
+    from cptlab.training.point import open_point
 
     point = open_point(config)
     names = [each.name for each in point.stream.corpora]

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from cptlab.config import TrainConfig
     from cptlab.training.attention import Choice
+    from cptlab.training.checkpoint.callback import Checkpointing
     from cptlab.training.recorder import Recorder
     from cptlab.training.throughput import Throughput
 
@@ -24,9 +25,10 @@ EXPECTED = (
 
 
 def fit_steps(
-    config: TrainConfig, model: PreTrainedModel, attention: Choice, stream: TokenStream, recorder: Recorder
-) -> dict:
-    """Train, the recorder and what learns looking on. Returns the throughput as the record keeps it."""
+    config: TrainConfig, model: PreTrainedModel, attention: Choice, stream: TokenStream, recorder: Recorder,
+    checkpointing: Checkpointing,
+) -> dict:  # fmt: skip
+    """Train on from the checkpoint, the recorder and what learns looking on. Returns the throughput for the record."""
     import lightning as L
 
     from cptlab.training.loader import StepData
@@ -36,7 +38,7 @@ def fit_steps(
     from cptlab.training.parallel.strategy import lightning_precision, plugins_of, strategy_of
     from cptlab.training.steering import steering
 
-    machine = config.machine
+    machine, first_step = config.machine, checkpointing.resume.step
     weights = config.model.folder() if next(model.parameters()).is_meta else None
     module = CPTModule(
         Network(model, config.objective, attention), config.optimizer, config.lr_schedule, stream.tokens_per_step,
@@ -48,13 +50,13 @@ def fit_steps(
             warnings.filterwarnings("ignore", message)
         trainer = L.Trainer(
             accelerator=machine.accelerator, devices=machine.devices, num_nodes=machine.nodes,
-            strategy=strategy_of(machine), max_steps=stream.steps, max_epochs=-1,
+            strategy=strategy_of(machine), max_steps=stream.steps - first_step, max_epochs=-1,
             precision=lightning_precision(machine), plugins=plugins_of(machine),  # type: ignore[arg-type]
-            callbacks=[recorder, *steering(config, stream, recorder)], logger=False, enable_checkpointing=False,
-            enable_progress_bar=False, enable_model_summary=False, num_sanity_val_steps=0,
+            callbacks=[recorder, *steering(config, stream, recorder), checkpointing], logger=False,
+            enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False, num_sanity_val_steps=0,
             use_distributed_sampler=False,
         )  # fmt: skip
-        trainer.fit(module, datamodule=StepData(stream, machine.workers))
+        trainer.fit(module, datamodule=StepData(stream, machine.workers, first_step))
     for optimizer in trainer.optimizers:
         if hasattr(optimizer, "eval"):  # schedule-free: the weights that are kept are the averaged ones
             optimizer.eval()  # type: ignore[attr-defined]

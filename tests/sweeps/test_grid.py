@@ -62,7 +62,7 @@ def test_a_grid_runs_in_two_processes_and_a_failing_point_stops_no_other(study, 
 
 
 def test_the_line_of_a_point_says_how_long_the_rest_takes(tmp_path):
-    from cptlab.training.run import Outcome
+    from cptlab.training.outcome import Outcome
 
     outcome = Outcome("ab", tmp_path, "finished", "", {"law": 2.5}, 12.0)
     assert outcome_line(outcome, 2, 6, 30.0) == f"[2/6] finished {tmp_path} in 12 s  law 2.5000  (1 min 00 s left)"

@@ -1,0 +1,103 @@
+"""One attempt at a point, from its base or its newest checkpoint to the end of its record."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from cptlab.records.run import FAILED, FINISHED, INTERRUPTED
+from cptlab.training.build import attention_of, build_model, prepare_torch, save_model, silence_libraries
+from cptlab.training.checkpoint.disk import predict, refuse_small_disk
+from cptlab.training.checkpoint.folder import remove_all
+from cptlab.training.facts import gather_facts
+from cptlab.training.outcome import Outcome
+from cptlab.training.parallel.launch import leave_note, stays_quiet
+from cptlab.training.point import Point
+from cptlab.training.tracking import NoTracking
+
+if TYPE_CHECKING:
+    from cptlab.training.checkpoint.signals import Stop
+
+
+def attempt(point: Point, overrides: list[str], quiet: bool, stop: Stop) -> Outcome:
+    """Train on and write the record; ends the process if `stop` was asked for meanwhile."""
+    from cptlab.adapters.base import count_trainable
+    from cptlab.models.base import count_params
+    from cptlab.training.checkpoint.callback import Checkpointing
+    from cptlab.training.checkpoint.load import find_resume
+    from cptlab.training.parallel.memory import is_out_of_memory, out_of_memory
+    from cptlab.training.progress import Progress
+    from cptlab.training.recorder import Recorder
+    from cptlab.training.trainer import fit_steps
+
+    silence_libraries()
+    config, stream, folder = point.config, point.stream, point.folder
+    prepare_torch(config)
+    started = time.monotonic()
+    model = build_model(point).train()
+    attention = attention_of(config.machine, model, config.data.sequence_length)
+    params = count_params(model)  # of the model that a law is about: adapters are not part of N
+    model = config.adapter.apply(model)
+    facts = gather_facts(
+        config, overrides, point.corpora, point.base, point.run_id, (*params, count_trainable(model)[0]), attention.name
+    )
+    for name, packed in stream.packing().items():
+        facts.corpora[name]["train"]["packing"] = packed
+    if not folder.writes:
+        config.tracking, quiet = NoTracking(), True
+    quiet = quiet or stays_quiet()
+    progress = Progress(point.run_id, stream.steps, stream.tokens_per_step, quiet, folder.writes)
+    refuse_small_disk(folder.path, predict(config, facts.num_params_total, count_trainable(model)[0]))
+    resume = find_resume(folder.path, facts, config.checkpoint.allow_other_resolution, progress.note)
+    config.tracking.start(asdict(facts), folder.path)
+    folder.begin(facts)
+    recorder = Recorder(config, point.corpora, stream, folder, progress)
+    checkpointing = Checkpointing(config.checkpoint, folder, facts, stream, resume, stop, progress.note)
+    status, reason, weights, throughput = FINISHED, "", "", {}
+    ended: BaseException | None = None
+    try:
+        throughput = fit_steps(config, model, attention, stream, recorder, checkpointing)
+        if checkpointing.ended:
+            status, reason = INTERRUPTED, f"{stop.name}; goes on from {checkpointing.kept}"
+        elif config.save_model:
+            weights = save_model(model, point, folder)
+    except (KeyboardInterrupt, SystemExit) as error:
+        status, reason, ended = INTERRUPTED, f"{stop.name or 'stopped'} before the first step", error
+    except Exception as error:  # noqa: BLE001 - the record says why, and the grid goes on
+        reason = f"{' '.join(str(error).split())[:300] or type(error).__name__}"
+        if is_out_of_memory(error):
+            reason = out_of_memory(config, params[1], model.config)
+        status = FAILED
+        leave_note(reason)
+    progress.close()
+    seconds = time.monotonic() - started
+    of_attempt = {name: getattr(facts, name) for name in ("git_sha", "dirty", "versions", "hardware", "started")}
+    of_attempt |= {"resolved": facts.resolved, "world_size": facts.world_size, "from_step": resume.step}
+    folder.end(
+        status,
+        reason,
+        seconds,
+        losses=recorder.losses,
+        weights_sha256=weights,
+        throughput=throughput,
+        of_attempt=of_attempt,
+    )
+    if status == FINISHED and folder.writes and not config.checkpoint.keep_finished:
+        remove_all(folder.path)
+    config.tracking.finish(folder.done() or {})
+    if status != FINISHED or config.machine.world_size == 1:  # several processes that have finished end alike
+        leave(stop, ended, folder.writes)
+    return Outcome(point.run_id, folder.path, status, reason, recorder.losses, seconds)
+
+
+def leave(stop: Stop, ended: BaseException | None, first: bool) -> None:
+    """End the process if it was asked to; of several the first one says how, with its exit code."""
+    if stop.signum and not first:
+        raise SystemExit(0)
+    if isinstance(ended, SystemExit) and ended.code != 1:  # 1: how Lightning passes on a Ctrl-C
+        raise ended
+    if ended:
+        raise KeyboardInterrupt
+    if stop.signum:
+        stop.leave()

@@ -1,0 +1,101 @@
+"""The model of a run: built, given its attention, saved."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cptlab.errors import UserError
+from cptlab.records.run import RunFolder
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+    from cptlab.config import TrainConfig
+    from cptlab.training.attention import Choice
+    from cptlab.training.machine import Machine
+    from cptlab.training.point import Point
+
+
+def prepare_torch(config: TrainConfig) -> None:
+    """Threads, determinism and seed. UserError for an accelerator that is not there."""
+    import torch
+
+    if config.machine.accelerator == "gpu" and not torch.cuda.is_available():
+        raise UserError("machine.accelerator is gpu but torch sees none; use machine=cpu_1 or install a CUDA torch")
+    if config.machine.accelerator == "gpu" and torch.cuda.device_count() < config.machine.devices:
+        raise UserError(
+            f"machine.devices is {config.machine.devices} but torch sees {torch.cuda.device_count()} GPUs; set"
+            " machine.devices to what is here"
+        )
+    torch.set_num_threads(config.machine.threads)
+    torch.use_deterministic_algorithms(True, warn_only=config.machine.accelerator != "cpu")
+    torch.manual_seed(config.seed)
+
+
+def silence_libraries() -> None:
+    """Lightning's banners and transformers' progress bars would break the lines of a grid."""
+    import logging
+
+    from transformers.utils import logging as transformers_logging
+
+    for library in ("lightning.pytorch", "lightning.fabric", "torch.distributed.tensor._redistribute"):
+        logging.getLogger(library).setLevel(logging.ERROR)
+    transformers_logging.disable_progress_bar()
+
+
+def build_model(point: Point) -> PreTrainedModel:
+    """The model on the CPU, or without memory where each process will read its shards from the files."""
+    from cptlab.training.parallel.strategy import is_sharded
+
+    config, vocab_size = point.config, point.corpora.vocab_size
+    folder = config.model.folder()
+    if folder is not None and is_sharded(config.machine) and not config.adapter.identity():
+        from cptlab.training.parallel.streaming import build_on_meta
+
+        return build_on_meta(folder, vocab_size, config.data.sequence_length)
+    return build_whole(point)
+
+
+def build_whole(point: Point) -> PreTrainedModel:
+    """The model on the CPU of this process, its random weights from the seed."""
+    config = point.config
+    return config.model.build(point.corpora.vocab_size, config.data.sequence_length, config.seed)
+
+
+def attention_of(machine: Machine, model: PreTrainedModel, sequence_length: int) -> Choice:
+    """The attention that the machine asks for, installed. UserError unless it keeps documents apart."""
+    from cptlab.training.attention import choose, install, refuse_leaking_documents
+
+    device = "cuda" if machine.accelerator == "gpu" else "cpu"
+    choice = choose(machine.attention, device, machine.resolved_precision, model.config.model_type)
+    install(model, choice, sequence_length)
+    refuse_leaking_documents(model, choice)
+    return choice
+
+
+def save_model(model: PreTrainedModel, point: Point, folder: RunFolder) -> str:
+    """Weights (safetensors), configuration and tokenizer in `<run>/model`; returns the weights' SHA-256.
+
+    Every process calls: shards are gathered from all. "" on those that write nothing.
+    """
+    import shutil
+
+    from cptlab.models.base import weights_sha256
+    from cptlab.training.parallel.gather import has_shards, save_whole, unsharded
+
+    target = folder.path / "model"
+    if folder.writes:
+        shutil.rmtree(target, ignore_errors=True)
+    adapted = bool(point.config.adapter.identity())
+    if has_shards(model) and not adapted:
+        save_whole(model, target, folder.writes)
+    else:
+        whole = unsharded(model, lambda: point.config.adapter.apply(build_whole(point)), folder.writes)
+        if whole is not None:
+            point.config.adapter.merged(whole).save_pretrained(target, safe_serialization=True)
+    if not folder.writes:
+        return ""
+    for file in Path(point.corpora.tokenizer_path).iterdir():
+        shutil.copyfile(file, target / file.name)
+    return weights_sha256(target)

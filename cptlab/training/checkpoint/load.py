@@ -1,0 +1,81 @@
+"""Going on from a checkpoint: which one, and what it gives back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+from torch.distributed.checkpoint.filesystem import FileSystemReader
+from torch.distributed.checkpoint.state_dict_loader import load as load_shards
+from torch.optim import Optimizer
+
+from cptlab.errors import UserError
+from cptlab.training.checkpoint import folder
+from cptlab.training.checkpoint.resolution import compare
+from cptlab.training.checkpoint.state import is_sharded, put, take
+from cptlab.training.checkpoint.together import alone_is_meant, world
+from cptlab.training.checkpoint.tree import Tensors
+
+if TYPE_CHECKING:
+    from cptlab.records.run import RunFacts
+
+
+@dataclass(frozen=True)
+class Resume:
+    """Where an attempt starts. path: the checkpoint, None at the beginning; content: its state.json."""
+
+    path: Path | None = None
+    content: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def step(self) -> int:
+        """Optimizer steps that are done."""
+        return self.content.get("step", 0)
+
+
+def find_resume(run: Path, facts: RunFacts, allow_other_resolution: bool, say: Callable[[str], None]) -> Resume:
+    """The newest valid checkpoint of a run folder. UserError if it is of another run or resolution."""
+    path = folder.newest_valid(run, say)
+    if path is None:
+        return Resume()
+    content = json.loads((path / folder.STATE).read_text("utf8"))
+    if content["run_id"] != facts.run_id:
+        raise UserError(f"{path} is a checkpoint of the run {content['run_id']}, not of {facts.run_id}; move it away")
+    compare(content, facts, allow_other_resolution, say)
+    return Resume(path, content)
+
+
+def restore(path: Path, content: dict[str, Any], network: nn.Module, optimizer: Optimizer) -> None:
+    """Weights and optimizer state, whatever number of processes wrote them and whatever number reads them."""
+    full = content["kind"] == "full"
+    own = take(network, optimizer, full=False)[1]
+    names = tensor_names(content["plain"])
+    if other := sorted(names ^ set(own)):
+        raise UserError(
+            f"{path} keeps other tensors than this run trains ({other[0]} is on one side only): it was written by"
+            " another version; go on with that one, or move the checkpoint away to start again"
+        )
+    if full:
+        # Read as needed where only slices are taken, else whole: the optimizer may keep what it is given.
+        tensors: Tensors = torch.load(
+            path / folder.FULL, map_location="cpu", weights_only=True, mmap=is_sharded(network)
+        )
+    else:
+        tensors = own
+        with alone_is_meant():
+            load_shards(tensors, storage_reader=FileSystemReader(path / folder.SHARDS), no_dist=world()[1] == 1)
+    put(network, optimizer, content["plain"], tensors, full)
+
+
+def tensor_names(plain: Any) -> set[str]:
+    """Names of the tensors that a plain state refers to."""
+    if not isinstance(plain, dict | list):
+        return set()
+    if isinstance(plain, dict) and isinstance(plain.get("tensor"), str):
+        return {plain["tensor"]}
+    return set().union(*(tensor_names(part) for part in (plain.values() if isinstance(plain, dict) else plain)))

@@ -1,0 +1,68 @@
+"""A configuration with its corpora, base and order opened: all that can be refused before training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cptlab.data.corpus import Corpora, prepare
+from cptlab.data.stream import TokenStream
+from cptlab.errors import UserError
+from cptlab.models.base import Base
+from cptlab.records.run import RunFolder
+from cptlab.training.facts import identify
+from cptlab.training.parallel.fp8 import check_fp8
+from cptlab.training.parallel.launch import check_processes
+from cptlab.training.parallel.ranks import is_first_process
+
+if TYPE_CHECKING:
+    from cptlab.config import TrainConfig
+
+
+@dataclass(frozen=True)
+class Point:
+    """A configuration with its data and base opened and checked: all that can be refused before training."""
+
+    config: TrainConfig
+    corpora: Corpora
+    base: Base
+    stream: TokenStream
+    folder: RunFolder
+
+    @property
+    def run_id(self) -> str:
+        """Name of the record."""
+        return self.folder.path.name
+
+
+def open_point(config: TrainConfig) -> Point:
+    """Open corpora, base and order. UserError for anything that does not fit together; no torch yet."""
+    check_processes(config.machine, config.rows_per_step)
+    check_fp8(config.machine)
+    base = config.model.base()
+    weights = config.model.folder()
+    corpora = prepare(config.data, str(weights) if weights else None, config.selection)
+    if weights and config.data.tokenizer != "auto":
+        check_tokenizer(corpora, weights)
+    stream = TokenStream.plan(
+        {name: splits["train"] for name, splits in corpora.corpora.items()}, config.mixture, config.replay,
+        general=config.data.general, steps=config.steps, rows_per_step=config.rows_per_step,
+        sequence_length=config.data.sequence_length, eos_id=corpora.eos_id, seed=config.seed,
+        vocab_size=corpora.vocab_size, packing=config.data.packing, max_epochs=config.data.max_epochs,
+        on_max_epochs=config.data.on_max_epochs,
+    )  # fmt: skip
+    folder = RunFolder(Path(config.runs) / identify(config, corpora, base), writes=is_first_process())
+    return Point(config, corpora, base, stream, folder)
+
+
+def check_tokenizer(corpora: Corpora, weights: Path) -> None:
+    """UserError unless the corpora were cut by the tokenizer that the base was trained with."""
+    from cptlab.data.tokenizer import load_tokenizer
+
+    expected = load_tokenizer(str(weights)).hash
+    if expected != corpora.tokenizer_hash:
+        raise UserError(
+            f"data.tokenizer (hash {corpora.tokenizer_hash[:12]}) does not match the base in {weights} (hash"
+            f" {expected[:12]}); leave data.tokenizer=auto to use the base's own"
+        )
