@@ -17,7 +17,7 @@ SHARES = (0, 0.2, 0.5, 0.8, 1)
 
 def train(overrides):
     outcome = train_point(compose_point(overrides), overrides, quiet=True)
-    assert outcome.status == "finished"
+    assert outcome.status == "finished", outcome.reason
     return outcome.folder
 
 

@@ -190,7 +190,7 @@ def test_a_checkpoint_holds_every_decision(study, tmp_path):
     fresh.load_state_dict(json.loads(json.dumps(state)))
     assert stream.planned_steps == 20
     assert (tmp_path / "copy" / "mixture.jsonl").read_text() == (folder / "mixture.jsonl").read_text()
-    assert fresh.state_dict() == state
+    np.testing.assert_equal(fresh.state_dict(), state)  # losses not yet measured are no numbers
 
 
 def test_what_is_decided_does_not_change_the_run_id_but_how_does(study, tmp_path):

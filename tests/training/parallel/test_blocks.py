@@ -31,7 +31,7 @@ def network(depth=3):
 
 
 def loss_and_gradients(net):
-    total, _ = net(batch())
+    total, _ = net(net.inputs(batch()))
     total.backward()
     return [total.detach(), *(parameter.grad for parameter in net.parameters())]
 
