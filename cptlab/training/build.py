@@ -58,9 +58,17 @@ def build_model(point: Point) -> PreTrainedModel:
 
 
 def build_whole(point: Point) -> PreTrainedModel:
-    """The model on the CPU of this process, its random weights from the seed."""
+    """The model on the CPU of this process, its random weights from the seed.
+
+    A new model's configuration ends texts where the tokenizer does; that of a base stays as it is.
+    """
     config = point.config
-    return config.model.build(point.corpora.vocab_size, config.data.sequence_length, config.seed)
+    model = config.model.build(point.corpora.vocab_size, config.data.sequence_length, config.seed)
+    if config.model.folder() is None:
+        for settings in (model.config, model.generation_config):
+            if settings is not None:
+                settings.eos_token_id, settings.bos_token_id = point.corpora.eos_id, None
+    return model
 
 
 def attention_of(machine: Machine, model: PreTrainedModel, sequence_length: int) -> Choice:
