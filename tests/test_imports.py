@@ -28,7 +28,7 @@ ALLOWED = {
     "selection": {"data", "models"},
     "training": {"data", "models", "schedules", "mixtures", "replay", "records", "config", "optimizers", "adapters"},
     "sweeps": {"config", "records", "training", "launch"},
-    "export": {"data", "models", "records"},
+    "export": {"data", "models", "records", "training"},
     "doctor": {"config", "launch", "sweeps", "training"},
 }
 HOMES_OF = {

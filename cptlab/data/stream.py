@@ -143,12 +143,14 @@ class TokenStream:
             raise IndexError(f"step {step} is not planned; {self.planned_steps} of {self.steps} steps are")
         if not 0 <= rank < world_size <= rows:
             raise ValueError(f"rank {rank} of {world_size} cannot share {rows} rows")
-        length = max(1, BLOCK_ROWS // rows)
-        start = step - step % length
-        corpus, row, replayed = self._order(start, min(start + length, self.planned_steps))
+        start = self._block_start(step)
+        corpus, row, replayed = self._order(start, min(start + max(1, BLOCK_ROWS // rows), self.planned_steps))
         first = (step - start) * rows
         own = slice(first + rank * rows // world_size, first + (rank + 1) * rows // world_size)
         return read_batch(self.rows, corpus[own], row[own], replayed[own], self.eos_id, self.vocab_size)
+
+    def _block_start(self, step: int) -> int:
+        return step - step % max(1, BLOCK_ROWS // self.rows_per_step)
 
     def _order(self, start: int, end: int) -> Order:
         """Corpus, row and replay label of every row of steps `start` to `end`, in the order of training."""
@@ -193,12 +195,19 @@ class TokenStream:
         return self.table.counts(0, self.planned_steps)[:, :-1] + self.replayed
 
     def state_dict(self, step: int) -> dict[str, Any]:
-        """Plain JSON for a checkpoint at `step`: what spares a later process the apportioning of the steps before."""
-        return self.table.state_dict(step)
+        """Plain JSON for a checkpoint at `step`: what spares a later process the apportioning of the steps before.
+
+        Of the first step whose order is worked out together with that of `step`; {} where it is no longer known.
+        """
+        try:
+            return self.table.state_dict(self._block_start(step))
+        except ValueError:  # steps far ahead are apportioned already
+            return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take up a plan that has as many steps, at least, as the checkpoint. ValueError for another plan's."""
-        self.table.load_state_dict(state)
+        if state:
+            self.table.load_state_dict(state)
 
     def packing(self) -> dict[str, dict[str, int]]:
         """What packing did to the documents of each corpus, for the record: a PackingReport or a ConcatReport."""

@@ -39,8 +39,9 @@ def run(overrides: list[str]) -> int:
 def of_configuration(overrides: list[str]) -> list[Finding]:
     """Findings that depend on the machine, the tracker and the folder that the overrides name."""
     from cptlab.doctor.devices import devices, host
-    from cptlab.doctor.places import disk, wandb
+    from cptlab.doctor.places import checkpoints, disk, wandb
     from cptlab.sweeps.preflight import compose_point
 
     config = compose_point(overrides)
-    return [*host(), *devices(config.machine), disk(Path(config.runs)), wandb(config.tracking)]
+    places = [disk(Path(config.runs)), checkpoints(config.checkpoint), wandb(config.tracking)]
+    return [*host(), *devices(config.machine), *places]

@@ -60,13 +60,12 @@ def devices(machine: Machine) -> list[Finding]:
 
     wants_gpu = machine.accelerator == "gpu"
     number = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    per_node = getattr(machine, "devices", 1)
     names = [torch.cuda.get_device_name(i) for i in range(number)]
     stop = note = ""
     if wants_gpu and not number:
         stop = "torch sees no GPU: install a CUDA build of torch and a driver, or use machine=cpu_1"
-    elif wants_gpu and per_node > number:
-        stop = f"machine.devices is {per_node}; set machine.devices={number}"
+    elif wants_gpu and machine.devices > number:
+        stop = f"machine.devices is {machine.devices}; set machine.devices={number}"
     elif not number and shutil.which("nvidia-smi"):
         note = "there is an NVIDIA driver, but this torch has no CUDA; install its CUDA build to use the GPU"
     elif number and not wants_gpu:
@@ -84,8 +83,21 @@ def devices(machine: Machine) -> list[Finding]:
         return found
     kind = "cuda" if wants_gpu else "cpu"
     torch.set_num_threads(machine.threads)  # the peak of a run, not of the whole machine
-    top = peak(kind, machine.resolved_precision, getattr(machine, "peak_tflops", 0.0))
-    return [*found, Finding("peak", str(top)), precision(machine, kind), attention(machine, kind)]
+    top = peak(kind, machine.resolved_precision, machine.peak_tflops)
+    return [*found, processes(machine), Finding("peak", str(top)), precision(machine, kind), attention(machine, kind)]
+
+
+def processes(machine: Machine) -> Finding:
+    """How many a run has, what they share out, and the backend that they talk through."""
+    import torch.distributed as dist
+
+    backend = "nccl" if machine.accelerator == "gpu" else "gloo"
+    there = [name for name in ("gloo", "nccl") if dist.is_available() and getattr(dist, f"is_{name}_available")()]
+    if machine.world_size == 1:
+        return Finding("processes", f"1, alone; this torch has {' and '.join(there) or 'no backend for several'}")
+    found = f"{machine.devices} on each of {machine.nodes} machines, {machine.strategy} over {backend}"
+    stop = "" if backend in there else f"this torch has no {backend}; install one that does, or use machine.devices=1"
+    return Finding("processes", found, stop=stop)
 
 
 def precision(machine: Machine, kind: str) -> Finding:
@@ -103,13 +115,10 @@ def precision(machine: Machine, kind: str) -> Finding:
 
 def attention(machine: Machine, kind: str) -> Finding:
     """Which attention a Llama-like model would get, and why."""
-    from cptlab.training import attention as room
+    from cptlab.training.attention import choose
 
-    choose = getattr(room, "choose", None)
-    if choose is None:
-        return Finding("attention", "sdpa, the one that there is")
     try:
-        choice = choose(getattr(machine, "attention", "auto"), kind, machine.resolved_precision, "llama")
+        choice = choose(machine.attention, kind, machine.resolved_precision, "llama")
     except UserError as error:
-        return Finding("attention", getattr(machine, "attention", "auto"), stop=str(error))
+        return Finding("attention", machine.attention, stop=str(error))
     return Finding("attention", f"{choice.name}, {choice.why}")

@@ -5,9 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cptlab.doctor.finding import Finding, gibibytes
 from cptlab.training.tracking import Tracking, WandB
+
+if TYPE_CHECKING:
+    from cptlab.config import Checkpoints
 
 LEAST, LITTLE = 100 * 2**20, 10 * 2**30  # [byte] free: below the first nothing starts, below the second a note
 
@@ -25,6 +29,16 @@ def disk(runs: Path) -> Finding:
         return Finding("disk", found, stop="make room, or name a folder on another disk with runs=FOLDER")
     note = "a checkpoint of a large model takes 12 bytes a parameter or more" if free < LITTLE else ""
     return Finding("disk", found, note=note)
+
+
+def checkpoints(settings: Checkpoints) -> Finding:
+    """When a run saves what it needs to go on, and how much of the past stays."""
+    times = [
+        *([f"every {settings.every_minutes:g} min"] if settings.every_minutes else []),
+        *([f"every {settings.every_steps} steps"] if settings.every_steps else []),
+        "at SIGTERM, SIGUSR1 and Ctrl-C",
+    ]
+    return Finding("checkpoints", f"{', '.join(times)}; kind {settings.kind}, the last {settings.keep} stay")
 
 
 def wandb(tracking: Tracking) -> Finding:

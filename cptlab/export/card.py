@@ -11,13 +11,13 @@ from typing import Any
 
 import yaml
 
-from cptlab.export.record import Finished
+from cptlab.export.record import Recorded
 
 RECIPE = ("mixture", "replay", "selection", "lr_schedule", "optimizer", "objective", "adapter", "machine")
 BESIDES = ("variant", "threads", "workers")  # said elsewhere, or without influence on the numbers
 
 
-def card(run: Finished, dtype: str, kind: str, weights_sha256: str, checks: Iterable[str]) -> str:
+def card(run: Recorded, dtype: str, kind: str, weights_sha256: str, checks: Iterable[str]) -> str:
     """Markdown with a YAML head that the hub reads. Every name of the record is escaped; no path is shown."""
     parts = [
         head(run),
@@ -27,12 +27,12 @@ def card(run: Finished, dtype: str, kind: str, weights_sha256: str, checks: Iter
         table(("what", "value"), recipe(run, dtype, kind)),
         "## Text",
         table(("corpus", "share", "tokens", "distinct tokens", "passes", "train split (SHA-256)"), text(run)),
-        f"Shares are those achieved, of {run.last['tokens_seen']:,} tokens;"
+        f"Shares are those achieved up to the last evaluation, of {run.last['tokens_seen']:,} tokens;"
         f" {share(run.last['replay_tokens'], run.last['tokens_seen'])} of them were drawn by replay.",
         "## Losses",
         table(("corpus", "split", "base", "this model", "change", "bits per byte"), losses(run)),
-        "[nat/token] on the same held-out rows before the first update and at the end, standard errors over rows. The"
-        " error of a change takes the two as independent; rows are shared, so it is an upper estimate.",
+        "[nat/token] on the same held-out rows before the first update and at the last evaluation, standard errors over"
+        " rows. The error of a change takes the two as independent; rows are shared, so it is an upper estimate.",
         "## Versions",
         table(("package", "version"), [(name, v) for name, v in sorted(run.facts["versions"].items()) if v]),
         "## Check",
@@ -41,7 +41,7 @@ def card(run: Finished, dtype: str, kind: str, weights_sha256: str, checks: Iter
     return "\n\n".join(parts) + "\n"
 
 
-def head(run: Finished) -> str:
+def head(run: Recorded) -> str:
     """The YAML head; a base is named only if it has a hub name."""
     fields: dict[str, Any] = {
         "library_name": "transformers",
@@ -54,7 +54,7 @@ def head(run: Finished) -> str:
     return f"---\n{yaml.safe_dump(fields, sort_keys=True)}---"
 
 
-def recipe(run: Finished, dtype: str, kind: str) -> list[tuple[str, str]]:
+def recipe(run: Recorded, dtype: str, kind: str) -> list[tuple[str, str]]:
     """(what, value) rows."""
     facts = run.facts
     base = facts["base"]
@@ -71,18 +71,21 @@ def recipe(run: Finished, dtype: str, kind: str) -> list[tuple[str, str]]:
         ("peak LR", f"{facts['peak_lr']:g}"),
     ]
     rows += [(name.replace("_", " "), described(facts["config"][name])) for name in RECIPE if facts["config"].get(name)]
+    if run.step < facts["steps_total"]:
+        rows.append(("checkpoint", f"step {run.step:,}, {run.step * facts['tokens_per_step']:,} tokens: not the end"))
+    spent = run.done.get("seconds") if run.step == facts["steps_total"] else None
     commit = facts["git_sha"][:12] + (" with changes" if facts["dirty"] else "")
     return [
         *rows,
         ("resolved", described(facts["resolved"])),
         ("seed", str(facts["seed"])),
         ("code", f"commit {commit}" if facts["git_sha"] else "unknown"),
-        ("run", f"{run.run_id}, started {facts['started']}, {run.done['seconds'] / 3600:.2f} h"),
+        ("run", f"{run.run_id}, started {facts['started']}" + (f", {spent / 3600:.2f} h" if spent else "")),
         ("stored as", f"{dtype}, adapter merged" if kind == "adapter" else dtype),
     ]
 
 
-def text(run: Finished) -> list[tuple[str, ...]]:
+def text(run: Recorded) -> list[tuple[str, ...]]:
     """One row a corpus that the run trained on or was measured on."""
     last = run.last
     total = sum(last["tokens_by_corpus"].values())
@@ -96,7 +99,7 @@ def text(run: Finished) -> list[tuple[str, ...]]:
     ]  # fmt: skip
 
 
-def losses(run: Finished) -> list[tuple[str, ...]]:
+def losses(run: Recorded) -> list[tuple[str, ...]]:
     """One row a corpus."""
     return [
         (

@@ -10,10 +10,13 @@ COMMANDS = ("export", "lm-eval")
 
 def add_commands(commands: argparse._SubParsersAction) -> None:
     """Add both to the commands of `cptlab`."""
-    export = commands.add_parser("export", help="write a finished run as a Hugging Face folder and check it")
+    export = commands.add_parser(
+        "export", help="write a run, or a checkpoint of it, as a Hugging Face folder and check it"
+    )
     export.add_argument("run", type=Path, help="run folder, e.g. runs/0123456789ab")
     export.add_argument("--to", type=Path, help="folder to write (default: <run>/export); it must be empty")
     export.add_argument("--dtype", default="fp32", help="fp32 (default) or bf16 weights")
+    export.add_argument("--step", default="", help="N or latest: of a checkpoint (default: the run's final weights)")
     evaluate = commands.add_parser("lm-eval", help="run lm_eval on a run's export with task files of a local folder")
     evaluate.add_argument("run", type=Path, help="run folder, or any Hugging Face folder")
     evaluate.add_argument("--tasks", type=Path, required=True, help="folder of lm_eval task files (*.yaml)")
@@ -39,6 +42,6 @@ def run(options: argparse.Namespace) -> int:
         return 0
     from cptlab.export.folder import export
 
-    done = export(options.run, options.to, options.dtype)
+    done = export(options.run, options.to, options.dtype, options.step)
     print("\n".join([f"{done.folder}: {done.dtype} weights, configuration, tokenizer, README.md", *done.sentences()]))
     return 0

@@ -15,6 +15,7 @@ from cptlab.export.record import open_run
 from cptlab.export.weights import weights_of
 from cptlab.models.base import weights_sha256
 from cptlab.records.run import write_whole
+from cptlab.training.build import silence_libraries
 
 
 @dataclass(frozen=True)
@@ -78,13 +79,12 @@ def run_tasks(model: Path, tasks: Path, choices: Choices) -> dict[str, Any]:
     """What lm_eval found: results, versions, n-shot, n-samples, higher_is_better, versions of lm_eval and torch."""
     import logging
 
+    silence_libraries()
     import lm_eval
     import torch
     from lm_eval.tasks import TaskManager
-    from transformers.utils import logging as transformers_logging
 
     logging.getLogger("lm_eval").setLevel(logging.ERROR)
-    transformers_logging.disable_progress_bar()
     manager = TaskManager(include_path=str(tasks), include_defaults=False)
     known = manager.all_tasks
     if wrong := [name for name in choices.only if name not in known]:

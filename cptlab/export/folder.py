@@ -14,9 +14,12 @@ from cptlab.data.tokenizer import load_tokenizer
 from cptlab.errors import UserError, closest
 from cptlab.export.card import card
 from cptlab.export.check import Difference, difference, logits, probe, refuse_another_model
-from cptlab.export.record import Finished, open_run
+from cptlab.export.checkpoint import checkpoint_of
+from cptlab.export.record import Recorded, open_run
 from cptlab.export.weights import Weights, weights_of
 from cptlab.models.base import weights_sha256
+from cptlab.training.build import silence_libraries
+from cptlab.training.checkpoint.folder import step_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -54,14 +57,19 @@ class Export:
         return [*lines, self.mended] if self.mended else lines
 
 
-def export(run_folder: Path, to: Path | None = None, dtype: str = "fp32") -> Export:
-    """Write the folder (whole or not at all), reload it, compare. UserError for what cannot be exported."""
+def export(run_folder: Path, to: Path | None = None, dtype: str = "fp32", step: str = "") -> Export:
+    """Write the folder (whole or not at all), reload it, compare. UserError for what cannot be exported.
+
+    step: a number of steps or `latest`, of a checkpoint; "" = the weights that the run ended with.
+    """
     if dtype not in DTYPES:
         raise UserError(f"--dtype is {dtype}.{closest(dtype, DTYPES)}")
-    run = open_run(run_folder)
-    target = to or run.path / ("export" if dtype == "fp32" else f"export_{dtype}")
+    checkpoint = checkpoint_of(run_folder, step) if step else None
+    run = open_run(run_folder, step_of(checkpoint) if checkpoint else None)
+    name = f"export_step_{run.step}" if checkpoint else "export"
+    target = to or run.path / (name if dtype == "fp32" else f"{name}_{dtype}")
     refuse_taken(target, run.path)
-    weights = weights_of(run)
+    weights = weights_of(run, checkpoint)
     check_tokenizer(weights.tokenizer, run)
     with whole(target) as folder:
         saved, rounded, mended = save(weights, folder, dtype)
@@ -103,10 +111,10 @@ def save(weights: Weights, folder: Path, dtype: str) -> tuple[Difference, Differ
     (rotary frequencies) stay as a reader will have them.
     """
     import torch
-    from transformers import AutoModelForCausalLM
-    from transformers.utils import logging
 
-    logging.disable_progress_bar()
+    silence_libraries()
+    from transformers import AutoModelForCausalLM
+
     model = weights.load()
     mended = end_of_text(model, weights.tokenizer)
     tokens = probe(model)
@@ -137,7 +145,7 @@ def end_of_text(model: PreTrainedModel, tokenizer: Path) -> str:
     return f"config.json ends a text at token {eos}, as the tokenizer does; the run's own says {found}."
 
 
-def check_tokenizer(folder: Path, run: Finished) -> None:
+def check_tokenizer(folder: Path, run: Recorded) -> None:
     """UserError unless the tokenizer beside the weights is the one that cut the run's corpora."""
     found = load_tokenizer(str(folder)).hash
     if found != run.facts["tokenizer_hash"]:

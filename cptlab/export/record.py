@@ -1,4 +1,4 @@
-"""A finished run as its record has it: what the export needs of run.json, done.json and evals.jsonl."""
+"""A run as its record has it, finished or up to a checkpoint: run.json, done.json and evals.jsonl."""
 
 from __future__ import annotations
 
@@ -29,13 +29,17 @@ class Loss:
 
 
 @dataclass(frozen=True)
-class Finished:
-    """run.json, done.json and the rows of evals.jsonl of a run that is finished."""
+class Recorded:
+    """run.json, done.json and the rows of evals.jsonl up to a step.
+
+    done: {} while the run goes on; step: optimizer steps behind the weights that are meant.
+    """
 
     path: Path
     facts: dict
     done: dict
     rows: list[dict]
+    step: int
 
     @property
     def run_id(self) -> str:
@@ -44,18 +48,18 @@ class Finished:
 
     @property
     def last(self) -> dict:
-        """A row of the last step, with the tokens that each corpus gave."""
+        """A row of the last evaluation, with the tokens that each corpus gave."""
         return max(self.rows, key=lambda row: (row["attempt"], row["step"]))
 
     def losses(self) -> list[Loss]:
         """One entry a corpus: the first of SPLITS that was measured before the first update and at the end."""
         # A later attempt comes later in the file, so the last row of a key is the one that holds.
         held = {(row["domain"], row["split"], row["step"]): row for row in self.rows}
-        end, found = self.facts["steps_total"], []
+        end, found = self.last["step"], []
         for corpus in sorted({row["domain"] for row in self.rows}):
             for split in SPLITS:
                 first, last = held.get((corpus, split, 0)), held.get((corpus, split, end))
-                if first and last:
+                if first and last and end:
                     found.append(
                         Loss(
                             corpus, split, first["loss_sum"] / first["num_tokens"], first["loss_se"],
@@ -67,17 +71,27 @@ class Finished:
         return found
 
 
-def open_run(path: Path) -> Finished:
-    """The record in a run folder. UserError unless there is one and it is finished."""
-    if not (path / "run.json").is_file():
-        siblings = [p.name for p in path.parent.glob("*") if (p / "run.json").is_file()] if path.parent.is_dir() else []
-        raise UserError(f"{path} is no run: it holds no run.json.{closest(path.name, siblings)}")
+def open_run(path: Path, step: int | None = None) -> Recorded:
+    """The record in a run folder, up to a step. UserError unless there is one and, without a step, it is finished."""
+    refuse_no_run(path)
     try:
         facts = json.loads((path / "run.json").read_text("utf8"))
-        done = RunFolder(path).done()
+        done = RunFolder(path).done() or {}
         rows = read_rows(path)
     except json.JSONDecodeError as error:
         raise UserError(f"{path}: its record cannot be read ({error}); restore the folder or train it again") from error
-    if (status := (done or {}).get("status", "not ended")) != FINISHED:
-        raise UserError(f"{path}: that run is {status}; train it to its end first, the same train.py command goes on")
-    return Finished(path, facts, done or {}, rows)
+    if step is not None:
+        return Recorded(path, facts, done, [row for row in rows if row["step"] <= step], step)
+    if (status := done.get("status", "not ended")) != FINISHED:
+        raise UserError(
+            f"{path}: that run is {status}; train it to its end first, the same train.py command goes on, or export a"
+            " checkpoint of it with --step latest"
+        )
+    return Recorded(path, facts, done, rows, facts["steps_total"])
+
+
+def refuse_no_run(path: Path) -> None:
+    """UserError unless the folder holds a record."""
+    if not (path / "run.json").is_file():
+        siblings = [p.name for p in path.parent.glob("*") if (p / "run.json").is_file()] if path.parent.is_dir() else []
+        raise UserError(f"{path} is no run: it holds no run.json.{closest(path.name, siblings)}")

@@ -1,4 +1,4 @@
-"""Where the weights of a finished run are: the one place that knows how a run keeps them."""
+"""Where the weights of a run are: the one place that knows how a run keeps them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cptlab.errors import UserError
-from cptlab.export.record import Finished
+from cptlab.export.record import Recorded
 from cptlab.models.base import load_pretrained, weights_sha256
 
 if TYPE_CHECKING:
@@ -31,8 +31,13 @@ class Weights:
     tokenizer: Path
 
 
-def weights_of(run: Finished) -> Weights:
-    """The weights that a run ended with. UserError if it kept none or they are not those of its record."""
+def weights_of(run: Recorded, checkpoint: Path | None = None) -> Weights:
+    """The weights that a run ended with, or those of a checkpoint.
+
+    UserError if it kept none or they are not those of its record.
+    """
+    if checkpoint:
+        return weights_at(run, checkpoint)
     folder = run.path / "model"
     if not run.done.get("weights_sha256") or not any(folder.glob("*.safetensors")):
         raise UserError(f"{run.path}: that run kept no weights; train it with save_model=true")
@@ -48,7 +53,16 @@ def weights_of(run: Finished) -> Weights:
     return Weights("model", lambda: load_pretrained(folder, 0, 0), folder)
 
 
-def base_folder(run: Finished) -> Path:
+def weights_at(run: Recorded, checkpoint: Path) -> Weights:
+    """The weights of a checkpoint, which is whole (its checksums were compared)."""
+    from cptlab.export.checkpoint import described_variant, load_checkpoint, tokenizer_folder
+
+    tokenizer = tokenizer_folder(run, described_variant(run, "model"))
+    kind = "adapter" if described_variant(run, "adapter").identity() else "model"
+    return Weights(kind, lambda: load_checkpoint(run, checkpoint, tokenizer), tokenizer)
+
+
+def base_folder(run: Recorded) -> Path:
     """The folder of the base that an adapter was trained on, checked against the record's hash."""
     model = run.facts["config"].get("model", {})
     place = Path(model.get("base_run") or model.get("path") or "")

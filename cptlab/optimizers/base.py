@@ -44,6 +44,8 @@ class Optimizer(ABC):
     clip: float = 1.0
     no_decay: list[str] = field(default_factory=lambda: list(NO_DECAY))  # of DECAY_KINDS, which weights never decay
 
+    averages = False  # whether the weights to keep are averages that its `eval()` puts in place
+
     def __post_init__(self) -> None:
         above_zero("peak_lr", self.peak_lr)
         if self.clip < 0:

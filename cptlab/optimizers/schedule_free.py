@@ -27,6 +27,8 @@ class ScheduleFree(AdamFields):
     beta1: float = 0.9  # share of x in y, in (0, 1)
     average_power: float = 0.0  # r: weight of step k in the average grows like k^r
 
+    averages = True
+
     def __post_init__(self) -> None:
         super().__post_init__()
         above_zero("beta1", self.beta1)

@@ -12,7 +12,15 @@ from typing import Any
 from cptlab.records.run import EvalRow
 
 LABELS = ("run_id", "domain", "split")
-OWN = ("loss_sum", "num_tokens", "num_bytes", "loss_se", "seconds")  # of one domain and split
+OWN = (
+    "loss_sum",
+    "num_tokens",
+    "num_bytes",
+    "loss_se",
+    "seconds",
+    "train_loss_sum",
+    "train_num_tokens",
+)  # of one domain and split
 BY_CORPUS = ("tokens_by_corpus", "unique_tokens_by_corpus", "epochs_by_corpus")
 SHARED = tuple(f.name for f in fields(EvalRow) if f.name not in (*LABELS, *OWN, *BY_CORPUS))
 

@@ -70,6 +70,8 @@ class EvalRow:
     loss_se: float  # [nat/token], over rows
     seconds: float  # since the start of the attempt
     epochs_by_corpus: dict[str, float] = field(default_factory=dict)  # passes over the rows of each corpus
+    train_loss_sum: float = 0.0  # [nat], of the domain's rows as they were trained on since the evaluation before
+    train_num_tokens: int = 0  # labels of those rows
 
     @property
     def loss(self) -> float:

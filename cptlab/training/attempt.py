@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 def attempt(point: Point, overrides: list[str], quiet: bool, stop: Stop) -> Outcome:
     """Train on and write the record; ends the process if `stop` was asked for meanwhile."""
+    silence_libraries()  # torchao speaks while it is imported
     from cptlab.adapters.base import count_trainable
     from cptlab.models.base import count_params
     from cptlab.training.checkpoint.callback import Checkpointing
@@ -31,7 +32,7 @@ def attempt(point: Point, overrides: list[str], quiet: bool, stop: Stop) -> Outc
     from cptlab.training.recorder import Recorder
     from cptlab.training.trainer import fit_steps
 
-    silence_libraries()
+    silence_libraries()  # Lightning sets its own level then
     config, stream, folder = point.config, point.stream, point.folder
     prepare_torch(config)
     started = time.monotonic()

@@ -12,9 +12,13 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from cptlab.config import TrainConfig
+    from cptlab.models.base import Model
     from cptlab.training.attention import Choice
     from cptlab.training.machine import Machine
     from cptlab.training.point import Point
+
+NOISY = ("lightning.pytorch", "lightning.fabric", "torch.distributed.tensor._redistribute", "torch.utils._pytree",
+         "torchao")  # fmt: skip
 
 
 def prepare_torch(config: TrainConfig) -> None:
@@ -34,13 +38,13 @@ def prepare_torch(config: TrainConfig) -> None:
 
 
 def silence_libraries() -> None:
-    """Lightning's banners and transformers' progress bars would break the lines of a grid."""
+    """Banners, progress bars and what torchao says of kernels for other GPUs would break the lines of a grid."""
     import logging
 
-    from transformers.utils import logging as transformers_logging
-
-    for library in ("lightning.pytorch", "lightning.fabric", "torch.distributed.tensor._redistribute"):
+    for library in NOISY:
         logging.getLogger(library).setLevel(logging.ERROR)
+    from transformers.utils import logging as transformers_logging  # it imports torchao, where that is installed
+
     transformers_logging.disable_progress_bar()
 
 
@@ -58,9 +62,22 @@ def build_model(point: Point) -> PreTrainedModel:
 
 
 def build_whole(point: Point) -> PreTrainedModel:
-    """The model on the CPU of this process, its random weights from the seed."""
-    config = point.config
-    return config.model.build(point.corpora.vocab_size, config.data.sequence_length, config.seed)
+    """The model on the CPU of this process, its random weights from the seed.
+
+    A new model's configuration ends texts where the tokenizer does; that of a base stays as it is.
+    """
+    config, corpora = point.config, point.corpora
+    return model_of(config.model, corpora.vocab_size, corpora.eos_id, config.data.sequence_length, config.seed)
+
+
+def model_of(variant: Model, vocab_size: int, eos_id: int, sequence_length: int, seed: int) -> PreTrainedModel:
+    """What a model variant builds, for a tokenizer of `vocab_size` tokens that ends texts with `eos_id`."""
+    model = variant.build(vocab_size, sequence_length, seed)
+    if variant.folder() is None:
+        for settings in (model.config, model.generation_config):
+            if settings is not None:
+                settings.eos_token_id, settings.bos_token_id = eos_id, None
+    return model
 
 
 def attention_of(machine: Machine, model: PreTrainedModel, sequence_length: int) -> Choice:

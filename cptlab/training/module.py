@@ -13,6 +13,7 @@ from cptlab.optimizers.base import Optimizer
 from cptlab.optimizers.clipping import clip_gradients
 from cptlab.optimizers.groups import set_lr
 from cptlab.schedules.base import Schedule
+from cptlab.training.corpus_losses import CorpusLosses
 from cptlab.training.network import Inputs, Network, Rows
 from cptlab.training.throughput import Throughput
 
@@ -22,7 +23,7 @@ class NotFiniteError(RuntimeError):
 
 
 class CPTModule(L.LightningModule):
-    """Trains a causal LM on packed rows {input_ids, labels, position_ids}, each (B, T).
+    """Trains a causal LM on packed rows {input_ids, labels, position_ids}, each (B, T), corpus (B,).
 
     micro_rows: rows of one forward and backward pass; 0 = all rows of this rank. The gradient is that of the mean
     over all labels of the global batch, however it is cut into ranks and passes.
@@ -46,6 +47,7 @@ class CPTModule(L.LightningModule):
         self._pending: Tensor | None = None
         self.gradient_norm: Tensor | None = None
         self.meter: Throughput | None = None
+        self.corpus_losses: CorpusLosses | None = None
 
     def configure_model(self) -> None:
         """Once: Lightning asks again for every loop."""
@@ -67,8 +69,10 @@ class CPTModule(L.LightningModule):
         total = torch.zeros((), device=self.device)
         for number, part in enumerate(batch):
             with self._synced(number == len(batch) - 1):
-                loss, _ = self(part, scale)
+                loss, losses = self(part, scale)
                 self.manual_backward(loss)
+            if self.corpus_losses:
+                self.corpus_losses.add(losses, part["labels"], part["corpus"])
             total += loss.detach()
         if self.trainer.world_size > 1:
             total = self.trainer.strategy.reduce(total, reduce_op="mean")

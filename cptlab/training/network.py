@@ -12,8 +12,8 @@ from cptlab.training.attention import Choice, choose, document_inputs, install
 from cptlab.training.attention.documents import to_device
 from cptlab.training.objective import Objective
 
-Rows = dict[str, Tensor]  # input_ids, labels, position_ids, each (B, T), on the CPU
-Inputs = dict[str, Any]  # labels (B, T) and, under `forward`, what the model takes
+Rows = dict[str, Tensor]  # input_ids, labels, position_ids, each (B, T), and corpus (B,), on the CPU
+Inputs = dict[str, Any]  # labels (B, T), corpus (B,) where it is known and, under `forward`, what the model takes
 
 
 class Network(nn.Module):
@@ -34,9 +34,10 @@ class Network(nn.Module):
 
     def inputs(self, rows: Rows, device: torch.device | str = "cpu") -> Inputs:
         """Rows on the device, with what keeps their documents apart."""
-        kept = {name: to_device(rows[name], device) for name in ("input_ids", "labels")}
+        kept = {name: to_device(rows[name], device) for name in ("input_ids", "labels", "corpus") if name in rows}
+        tokens = {"input_ids": kept.pop("input_ids"), "use_cache": False}
         boundaries = document_inputs(rows["position_ids"], self.attention, device=device)
-        return {"labels": kept["labels"], "forward": {"input_ids": kept["input_ids"], "use_cache": False, **boundaries}}
+        return {**kept, "forward": {**tokens, **boundaries}}
 
     def forward(self, batch: Inputs, scale: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """(scalar to minimise, losses (B, T) [nat], 0 where the label is ignored).

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 import lightning as L
 
 from cptlab.data.corpus import Corpora
+from cptlab.data.packing import Batch
 from cptlab.data.stream import TokenStream, evaluation_batch
 from cptlab.records.run import EvalRow, RunFolder
 from cptlab.schedules.area import anneal_area, learning_rates, lr_area
+from cptlab.training.corpus_losses import CorpusLosses
 from cptlab.training.evaluate import evaluation_steps, measure
 from cptlab.training.module import CPTModule, NotFiniteError
 from cptlab.training.progress import Progress
@@ -53,7 +55,12 @@ class Recorder(L.Callback):
         )
         self.rates, self.lr_area, self.anneal_area = rates, lr_area(rates), anneal_area(rates)
         self.losses: dict[str, float] = {}  # domain -> last loss of split fit [nat/token]
+        self.trained = CorpusLosses(stream.names)
         self.started = time.monotonic()
+
+    def on_fit_start(self, trainer: L.Trainer, pl_module: CPTModule) -> None:
+        """From here on the module keeps its losses by corpus."""
+        self.trained.trainer, pl_module.corpus_losses = trainer, self.trained
 
     def on_train_start(self, trainer: L.Trainer, pl_module: CPTModule) -> None:
         """Before the first update: the base losses. A run that goes on has them."""
@@ -64,11 +71,13 @@ class Recorder(L.Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint holds of the record: the rest is on the disk."""
-        return {"losses": self.losses}
+        return {"losses": self.losses, "trained": self.trained.state_dict()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """The losses last measured."""
+        """The losses last measured, and those of training since."""
         self.losses = dict(state_dict["losses"])
+        if "trained" in state_dict:  # not kept by older checkpoints
+            self.trained.load_state_dict(state_dict["trained"])
 
     def on_train_batch_end(
         self,
@@ -86,17 +95,19 @@ class Recorder(L.Callback):
 
     def record(self, module: CPTModule, step: int) -> None:
         """Measure, append to the record, tell the tracker."""
-        rows = []
+        rows, trained = [], self.trained.take()
         for (domain, split), batch in self.batches.items():
             if split in ENDS_ONLY and step not in (0, self.stream.steps):
                 continue
-            rows.append(self._row(module, step, domain, split, batch))
+            rows.append(self._row(module, step, domain, split, batch, trained[domain]))
         self.folder.append(rows)
         self.losses = {row.domain: row.loss for row in rows if row.split == "fit"}
         self.tracking.log(rows)
         self.progress.evaluated(step, self.losses)
 
-    def _row(self, module: CPTModule, step: int, domain: str, split: str, batch) -> EvalRow:
+    def _row(
+        self, module: CPTModule, step: int, domain: str, split: str, batch: Batch, trained: tuple[float, int]
+    ) -> EvalRow:  # fmt: skip
         measured = measure(module, batch, self.token_bytes, self.batch_rows)
         if not measured.loss_sum < float("inf"):
             raise NotFiniteError(f"the loss of {domain} is {measured.loss_sum} at step {step}")
@@ -110,4 +121,5 @@ class Recorder(L.Callback):
             lr_area=areas[0], anneal_area=areas[1], domain=domain, split=split, loss_sum=measured.loss_sum,
             num_tokens=measured.num_tokens, num_bytes=measured.num_bytes, loss_se=measured.loss_se,
             seconds=round(time.monotonic() - self.started, 3), epochs_by_corpus=self.stream.epochs_by_corpus(step),
+            train_loss_sum=trained[0], train_num_tokens=trained[1],
         )  # fmt: skip

@@ -21,7 +21,7 @@ def test_it_says_that_training_can_start_here_and_ends_with_zero(tmp_path):
     assert done.stdout.splitlines()[-1] == "training can start"
     words = {line.split()[1] for line in done.stdout.splitlines() if len(line.split()) > 1}
     assert {"python", "torch", "transformers", "cores", "memory", "devices", "threads", "peak", "precision",
-            "attention", "disk", "wandb"} <= words  # fmt: skip
+            "attention", "processes", "disk", "checkpoints", "wandb"} <= words  # fmt: skip
     assert "fp32 (auto)" in done.stdout
 
 
@@ -99,6 +99,33 @@ def test_more_gpus_than_there_are_is_refused_with_their_number(monkeypatch):
     found = devices.devices(machine)
     assert found[0].found == "NVIDIA H200 140.0 GiB"
     assert found[0].stop == "machine.devices is 4; set machine.devices=1"
+
+
+def test_processes_are_told_with_the_backend_that_they_talk_through(monkeypatch):
+    import torch.distributed as dist
+
+    assert devices.processes(compose_point([]).machine).found.startswith("1, alone; this torch has gloo")
+    two = compose_point(["machine=cpu_2"]).machine
+    assert devices.processes(two).found == "2 on each of 1 machines, ddp over gloo"
+    monkeypatch.setattr(dist, "is_gloo_available", lambda: False)
+    assert devices.processes(two).stop.startswith("this torch has no gloo")
+    monkeypatch.setattr(dist, "is_nccl_available", lambda: False)
+    assert devices.processes(compose_point(["machine=fsdp"]).machine).stop.startswith("this torch has no nccl")
+
+
+def test_checkpoints_are_told_as_they_are_set():
+    default = places.checkpoints(compose_point([]).checkpoint).found
+    assert default == "every 30 min, at SIGTERM, SIGUSR1 and Ctrl-C; kind auto, the last 2 stay"
+    other = compose_point(["checkpoint.every_minutes=0", "checkpoint.every_steps=7", "checkpoint.keep=1"]).checkpoint
+    assert (
+        places.checkpoints(other).found == "every 7 steps, at SIGTERM, SIGUSR1 and Ctrl-C; kind auto, the last 1 stay"
+    )
+
+
+def test_an_attention_that_cannot_work_stops_with_what_would():
+    machine = compose_point([]).machine
+    object.__setattr__(machine, "attention", "flex")
+    assert "auto would take sdpa" in devices.attention(machine, "cpu").stop
 
 
 def test_an_unwritable_or_full_disk_stops(tmp_path, monkeypatch):

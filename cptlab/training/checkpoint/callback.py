@@ -51,6 +51,7 @@ class Checkpointing(L.Callback):
         for callback in self._others(trainer):
             if state := content["callbacks"].get(callback.state_key):
                 callback.load_state_dict(state)
+        self.stream.load_state_dict(content.get("order", {}))  # now that the decisions before are planned
         self.say(f"{self.facts.run_id} goes on from step {pl_module.step} of {self.stream.steps}")
 
     def on_train_start(self, trainer: L.Trainer, pl_module: CPTModule) -> None:
@@ -94,6 +95,7 @@ class Checkpointing(L.Callback):
         content = {
             "run_id": self.facts.run_id, "attempt": self.folder.attempt, "step": module.step,
             "tokens_seen": self.stream.tokens_seen(module.step), **resolution(self.facts), "rng": of_all(rng_state()),
+            "order": self.stream.state_dict(module.step),
             "callbacks": {each.state_key: state for each in self._others(trainer) if (state := each.state_dict())},
         }  # fmt: skip
         try:

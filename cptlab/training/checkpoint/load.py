@@ -6,11 +6,12 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import nn
 from torch.distributed.checkpoint.filesystem import FileSystemReader
+from torch.distributed.checkpoint.metadata import TensorStorageMetadata
 from torch.distributed.checkpoint.state_dict_loader import load as load_shards
 from torch.optim import Optimizer
 
@@ -19,7 +20,7 @@ from cptlab.training.checkpoint import folder
 from cptlab.training.checkpoint.resolution import compare
 from cptlab.training.checkpoint.state import is_sharded, put, take
 from cptlab.training.checkpoint.together import alone_is_meant, world
-from cptlab.training.checkpoint.tree import Tensors
+from cptlab.training.checkpoint.tree import Tensors, join
 
 if TYPE_CHECKING:
     from cptlab.records.run import RunFacts
@@ -70,6 +71,23 @@ def restore(path: Path, content: dict[str, Any], network: nn.Module, optimizer: 
         with alone_is_meant():
             load_shards(tensors, storage_reader=FileSystemReader(path / folder.SHARDS), no_dist=world()[1] == 1)
     put(network, optimizer, content["plain"], tensors, full)
+
+
+def weights_in(path: Path) -> Tensors:
+    """Whole trained weights of a checkpoint by the model's own names, on the CPU; nothing of the optimizer is read."""
+    content = json.loads((path / folder.STATE).read_text("utf8"))
+    plain = content["plain"]["model"]
+    if content["kind"] == "full":
+        tensors: Tensors = torch.load(path / folder.FULL, map_location="cpu", weights_only=True, mmap=True)
+    else:
+        reader = FileSystemReader(path / folder.SHARDS)
+        known = cast("dict[str, TensorStorageMetadata]", reader.read_metadata().state_dict_metadata)
+        tensors = {
+            name: torch.empty(known[name].size, dtype=known[name].properties.dtype) for name in tensor_names(plain)
+        }
+        with alone_is_meant():
+            load_shards(tensors, storage_reader=reader, no_dist=True)
+    return {name.removeprefix("model."): tensor for name, tensor in join(plain, tensors).items()}
 
 
 def tensor_names(plain: Any) -> set[str]:

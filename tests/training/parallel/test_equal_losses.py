@@ -17,15 +17,19 @@ LEARNING = [
 
 
 def curves(runs):
-    """{strategy and tensor_parallel: (losses of all domains and steps, gradient norms of replay's decisions)}."""
+    """{strategy and tensor_parallel: (losses of all domains and steps, gradient norms of replay's decisions,
+    sums and counts of training losses)}."""
     found = {}
     for folder in runs.glob("*/"):
         if not (folder / "run.json").exists():
             continue
         machine = json.loads((folder / "run.json").read_text())["config"]["machine"]
-        losses = np.array([row["loss_sum"] / row["num_tokens"] for row in read_rows(folder)])
+        rows = read_rows(folder)
+        losses = np.array([row["loss_sum"] / row["num_tokens"] for row in rows])
+        trained = np.array([(row["train_loss_sum"], row["train_num_tokens"]) for row in rows])
         decisions = [json.loads(line) for line in (folder / "replay.jsonl").read_text().splitlines()]
-        found[machine["strategy"], machine["tensor_parallel"]] = losses, [d["gradient_norm"] for d in decisions]
+        norms = [d["gradient_norm"] for d in decisions]
+        found[machine["strategy"], machine["tensor_parallel"]] = losses, norms, trained
     return found
 
 
@@ -35,16 +39,19 @@ def alone(study, tmp_path_factory):
     runs = tmp_path_factory.mktemp("alone")
     overrides = [*study, *LEARNING, f"runs={runs}"]
     assert train_point(compose_point(overrides), overrides, quiet=True).status == "finished"
-    losses, norms = curves(runs)["single", 1]
+    losses, norms, trained = curves(runs)["single", 1]
     assert losses[0] - losses[-1] > 0.5  # it does train
     assert max(norms) > 0.05  # and gradients are clipped
-    return losses, norms
+    assert trained[-1, 1] > 0
+    return losses, norms, trained
 
 
 def assert_equal(found, alone):
-    for losses, norms in found.values():
+    for losses, norms, trained in found.values():
         assert np.abs(losses - alone[0]).max() < 1e-5
         assert norms == pytest.approx(alone[1], rel=1e-5)
+        np.testing.assert_array_equal(trained[:, 1], alone[2][:, 1])
+        np.testing.assert_allclose(trained[:, 0], alone[2][:, 0], rtol=1e-5)
 
 
 def test_replicas_and_shards_have_the_losses_of_one_process_over_fifty_steps(study, alone, torchrun, tmp_path):
