@@ -93,7 +93,7 @@ class _Loss(torch.autograd.Function):
 
 def even_chunk(tokens: int, rows: int) -> int:
     """At most `rows`, as even as can be: a compiled function then sees one shape where it divides."""
-    return -(-tokens // max(1, -(-tokens // rows)))
+    return -(-max(tokens, 1) // max(1, -(-tokens // rows)))
 
 
 Passes = tuple[Tensor, Tensor, Tensor | None]
