@@ -11,17 +11,12 @@ import argparse
 import json
 import os
 import platform
-import sys
 import time
 import warnings
 from importlib.metadata import version
-from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
-import torch
-
-sys.path[:0] = [str(Path(__file__).parents[1])]
 
 from cptlab.optimizers.clipping import clip_gradients
 from cptlab.sweeps.preflight import compose_point

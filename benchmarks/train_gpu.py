@@ -26,9 +26,9 @@ from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
 
-import gpu_entries as entries
-from gpu_floor import floor_page
-from gpu_shapes import SHAPES, table
+import gpu_entries as entries  # noqa: E402
+from gpu_floor import floor_page  # noqa: E402
+from gpu_shapes import SHAPES, table  # noqa: E402
 
 MINUTES = 8
 FASTEST = {"compile": "blocks"}
@@ -154,7 +154,7 @@ def main() -> None:
     started, name = time.monotonic(), gpu()
     if not options.tiny and not name:
         parser.error("there is no GPU here; --tiny proves the script, --floor prints what the hardware allows")
-    import lightning
+    import lightning  # noqa: F401
     import torch
     import transformers  # noqa: F401 - once, for all entries
 
