@@ -23,7 +23,7 @@ import numpy as np
 import torch
 
 from cptlab.sweeps.preflight import compose_point
-from cptlab.training.build import prepare_torch
+from cptlab.training.build import attention_of, prepare_torch, silence_libraries
 from cptlab.training.point import open_point
 
 WARM = 2  # steps of a repetition that are not timed
@@ -47,14 +47,20 @@ class Ours:
         self.point, config = point, point.config
         self.recorder = Timed(config, point.corpora, point.stream, point.folder, Progress("", 1, 1, quiet=True))
         self.model = config.model.build(point.corpora.vocab_size, config.data.sequence_length, 0).train()
-        if compiled:
-            for block in self.model.model.layers:
-                block.compile()
+        config.machine.compile = "blocks" if compiled else "none"  # in place: once, for all repetitions
+        self.attention = attention_of(config.machine, self.model, config.data.sequence_length)
 
     def repeat(self) -> list[float]:
+        from cptlab.training.checkpoint.callback import Checkpointing
+        from cptlab.training.checkpoint.load import Resume
+        from cptlab.training.checkpoint.signals import Stop
         from cptlab.training.trainer import fit_steps
 
-        fit_steps(self.point.config, self.model, self.point.stream, self.recorder)
+        point, config = self.point, self.point.config
+        with Stop() as stop:
+            checkpointing = Checkpointing(config.checkpoint, point.folder, None, point.stream, Resume(), stop, print)
+            fit_steps(config, self.model, self.attention, point.stream, self.recorder, checkpointing)
+        config.machine.compile = "none"
         return self.recorder.times
 
 
@@ -178,6 +184,7 @@ def main() -> None:
             "lr_schedule.warmup_tokens=0", "mixture=general_only", "model.base_run=", *options.more,
         ]  # fmt: skip
         point = open_point(compose_point(overrides))
+        silence_libraries()
         prepare_torch(point.config)
         torch.use_deterministic_algorithms(False)
         contestants, missing = [], {}

@@ -33,7 +33,8 @@ def prepare_torch(config: TrainConfig) -> None:
             " machine.devices to what is here"
         )
     torch.set_num_threads(config.machine.threads)
-    torch.use_deterministic_algorithms(True, warn_only=config.machine.accelerator != "cpu")
+    torch.use_deterministic_algorithms(config.machine.is_deterministic, warn_only=config.machine.accelerator != "cpu")
+    torch.utils.deterministic.fill_uninitialized_memory = False  # it writes every new tensor once more, to find bugs
     torch.manual_seed(config.seed)
 
 

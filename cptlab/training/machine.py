@@ -37,6 +37,7 @@ class Machine:
     micro_rows: int = 0  # rows of one forward pass of a rank; 0 = all (no gradient accumulation)
     activation_checkpointing: str = "none"  # none, full, selective (every second block)
     offload: bool = False  # sharded weights, gradients and optimizer states wait in CPU memory (fsdp)
+    deterministic: bool | None = None  # same bits every time; null = on a CPU, where it is free; on a GPU it is slow
     peak_tflops: float = 0.0  # [TFLOP/s] of one device, dense, for MFU; 0 = the table's or a measured one
 
     def __post_init__(self) -> None:
@@ -77,6 +78,11 @@ class Machine:
         """
         chosen = {name: getattr(self, name) for name, default in NUMBERS.items() if getattr(self, name) != default}
         return {"accelerator": self.accelerator, "precision": self.precision} | chosen
+
+    @property
+    def is_deterministic(self) -> bool:
+        """What null means on this accelerator."""
+        return self.accelerator == "cpu" if self.deterministic is None else self.deterministic
 
     @property
     def resolved_precision(self) -> str:

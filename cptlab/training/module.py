@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -16,6 +17,21 @@ from cptlab.schedules.base import Schedule
 from cptlab.training.corpus_losses import CorpusLosses
 from cptlab.training.network import Inputs, Network, Rows
 from cptlab.training.throughput import Throughput
+
+
+class Arriving:
+    """A number on its way from a GPU. `.item()` would wait for all that was enqueued since, this for it alone."""
+
+    def __init__(self, number: Tensor) -> None:
+        self.host = torch.empty((), dtype=number.dtype, pin_memory=True)
+        self.host.copy_(number, non_blocking=True)
+        self.event = torch.cuda.Event()
+        self.event.record()
+
+    def value(self) -> float:
+        """The number, once it is here."""
+        self.event.synchronize()
+        return self.host.item()
 
 
 class NotFiniteError(RuntimeError):
@@ -44,7 +60,7 @@ class CPTModule(L.LightningModule):
         self.arrange = arrange  # shards and compiles the network once the processes know each other
         self.step = 0  # optimizer steps of the whole run, earlier attempts included
         self.last_loss = float("nan")  # [nat/token]; of the step before on a GPU, which is never waited for
-        self._pending: Tensor | None = None
+        self._pending: Arriving | None = None
         self.gradient_norm: Tensor | None = None
         self.meter: Throughput | None = None
         self.corpus_losses: CorpusLosses | None = None
@@ -77,13 +93,13 @@ class CPTModule(L.LightningModule):
         if self.trainer.world_size > 1:
             total = self.trainer.strategy.reduce(total, reduce_op="mean")
         if self.device.type == "cpu":
-            self._check(total)
+            self._check(total.item())
         self.set_learning_rate(optimizer)  # type: ignore[arg-type]
         optimizer.step()  # type: ignore[union-attr]
         optimizer.zero_grad()  # type: ignore[union-attr]
         if self.device.type != "cpu":
             self.check_pending()
-        self._pending = total
+            self._pending = Arriving(total)
         self.step += 1
         if self.meter:
             self.meter.step_done(self.tokens_per_step)
@@ -111,15 +127,15 @@ class CPTModule(L.LightningModule):
 
         return gradient_sync(self.trainer, self.network, last)
 
-    def _check(self, loss: Tensor) -> None:
-        self.last_loss = loss.item()
-        if not torch.isfinite(loss):
+    def _check(self, loss: float) -> None:
+        self.last_loss = loss
+        if not math.isfinite(loss):
             raise NotFiniteError(f"the training loss is {self.last_loss} at step {self.step + 1}")
 
     def check_pending(self) -> None:
         """NotFiniteError if the loss of the step before, which a GPU was not waited for, is no number."""
         if self._pending is not None:
-            self._check(self._pending)
+            self._check(self._pending.value())
 
     def set_learning_rate(self, optimizer: torch.optim.Optimizer) -> None:
         """Step i (1-based) uses the schedule's clock after its tokens."""

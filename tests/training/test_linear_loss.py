@@ -5,7 +5,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cptlab.training.linear_loss import cross_entropy_of_logits, linear_cross_entropy
+from cptlab.training.linear_loss import (
+    cross_entropy_of_logits,
+    eager_passes,
+    even_chunk,
+    linear_cross_entropy,
+    plain_passes,
+)
 
 
 def problem(tokens=40, width=8, vocab=37, seed=0, dtype=torch.float64):
@@ -71,3 +77,34 @@ def test_no_gradient_is_made_where_none_is_wanted():
         total, _ = linear_cross_entropy(*inputs)
     assert not total.requires_grad
     assert total.item() == pytest.approx(plain(*inputs, 0.0).item(), rel=1e-5)
+
+
+@pytest.mark.parametrize("z_loss", [0.0, 0.3])
+def test_passes_in_place_and_as_a_formula_for_a_compiler_agree(z_loss):
+    torch.manual_seed(0)
+    logits, target, scale = 30 * torch.randn(9, 21), torch.randint(0, 21, (9,)), torch.rand(9)
+    scale[3] = 0
+    expected = plain_passes(logits, target, scale, z_loss, True)
+    for got, wanted in zip(eager_passes(logits.clone(), target, scale, z_loss, True), expected, strict=True):
+        torch.testing.assert_close(got, wanted, rtol=1e-5, atol=1e-6)
+    assert expected[2][3].eq(0).all()
+    losses = torch.nn.functional.cross_entropy(logits, target, reduction="none")
+    torch.testing.assert_close(expected[0], losses, rtol=1e-5, atol=1e-5)
+    assert eager_passes(logits.clone(), target, scale, z_loss, False)[2] is None
+
+
+@settings(max_examples=50, deadline=None)
+@given(tokens=st.integers(0, 5000), rows=st.integers(1, 600))
+def test_chunks_are_even_and_no_longer_than_asked_for(tokens, rows):
+    size = even_chunk(tokens, rows)
+    assert 1 <= size <= rows
+    chunks = len(range(0, tokens, size))
+    assert chunks == -(-tokens // rows)
+    assert chunks * size - tokens < max(chunks, 1)
+
+
+def test_a_second_backward_pass_is_refused_for_the_first_has_used_the_gradients_up():
+    total, _ = linear_cross_entropy(*problem())
+    total.backward(retain_graph=True)
+    with pytest.raises(RuntimeError, match="one backward pass"):
+        total.backward()

@@ -8,6 +8,7 @@ from transformers import Gemma2Config, Gemma2ForCausalLM, GPT2Config, GPT2LMHead
 from cptlab.models.tiny import Tiny
 from cptlab.records.run import read_rows
 from cptlab.sweeps.preflight import compose_point
+from cptlab.training.machine import Machine
 from cptlab.training.network import Network
 from cptlab.training.objective import CLM
 from cptlab.training.run import train_point
@@ -56,3 +57,23 @@ def test_losses_are_those_of_the_models_own_logits(name, model, last):
     expected = torch.nn.functional.cross_entropy(own, batch["labels"].flatten())
     torch.testing.assert_close(total, expected, rtol=1e-5, atol=1e-6)
     torch.testing.assert_close(each.mean(), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_the_residual_stream_is_bf16_under_autocast_and_fp32_without():
+    model = Tiny(size="30k").build(50, 16, 0).eval()
+    network, seen = Network(model, CLM()), []
+    model.model.layers[1].register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0].dtype))
+    batch = network.inputs(tiny_batch())
+    plain = network(batch)[0]
+    with torch.autocast("cpu", torch.bfloat16):
+        half = network(batch)[0]
+    assert seen == [torch.float32, torch.bfloat16]
+    assert abs(half - plain) < 5e-3
+
+
+def test_deterministic_means_yes_on_a_cpu_and_no_on_a_gpu_unless_it_is_asked_for():
+    assert Machine().is_deterministic
+    assert not Machine(accelerator="gpu").is_deterministic
+    assert Machine(accelerator="gpu", deterministic=True).is_deterministic
+    assert not Machine(deterministic=False).is_deterministic
+    assert "deterministic" not in Machine(deterministic=False).identity()
