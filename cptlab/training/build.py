@@ -34,7 +34,8 @@ def prepare_torch(config: TrainConfig) -> None:
         )
     torch.set_num_threads(config.machine.threads)
     torch.use_deterministic_algorithms(config.machine.is_deterministic, warn_only=config.machine.accelerator != "cpu")
-    torch.utils.deterministic.fill_uninitialized_memory = False  # it writes every new tensor once more, to find bugs
+    # True would write every new tensor once more, to find bugs.
+    setattr(torch.utils.deterministic, "fill_uninitialized_memory", False)  # noqa: B010
     torch.manual_seed(config.seed)
 
 

@@ -30,6 +30,7 @@ class Network(nn.Module):
             attention = choose("auto", "cpu", "fp32", inner.config.model_type)
             install(inner, attention)
         self.attention = attention
+        self.by_document = attention.device_type == "cpu"  # not where blocks are compiled
         inner.get_input_embeddings().register_forward_hook(in_autocast_type)
         self.head_is_last = head_is_last(inner, attention)
 
@@ -37,7 +38,7 @@ class Network(nn.Module):
         """Rows on the device, with what keeps their documents apart."""
         kept = {name: to_device(rows[name], device) for name in ("input_ids", "labels", "corpus") if name in rows}
         tokens = {"input_ids": kept.pop("input_ids"), "use_cache": False}
-        boundaries = document_inputs(rows["position_ids"], self.attention, device=device)
+        boundaries = document_inputs(rows["position_ids"], self.attention, device=device, by_document=self.by_document)
         return {**kept, "forward": {**tokens, **boundaries}}
 
     def forward(self, batch: Inputs, scale: Tensor | None = None) -> tuple[Tensor, Tensor]:

@@ -44,6 +44,7 @@ def fit_steps(
         Network(model, config.objective, attention), config.optimizer, config.lr_schedule, stream.tokens_per_step,
         config.tokens_total, machine.micro_rows, lambda network, trainer: arrange(network, machine, trainer, weights),
     )  # fmt: skip
+    module.network.by_document &= machine.compile == "none"
     module.meter = recorder.progress.meter = meter_of(config, model)
     with warnings.catch_warnings():
         for message in EXPECTED:

@@ -36,6 +36,14 @@ def has_inner_boundaries(position_ids_BT: Tensor) -> bool:
     return bool((position_ids_BT[:, 1:] == 0).any())
 
 
+def document_lengths(position_ids_BT: Tensor) -> list[int]:
+    """Tokens of every document of the rows laid end to end; every row starts one. On the CPU."""
+    starts = position_ids_BT == 0
+    starts[:, 0] = True
+    first = starts.flatten().nonzero().flatten().tolist()
+    return [end - start for start, end in zip(first, [*first[1:], starts.numel()], strict=True)]
+
+
 def cumulative_lengths(position_ids_BT: Tensor) -> tuple[Tensor, int]:
     """Documents of all rows laid end to end: (N + 1,) int32 starts with B T at the end, and a bound on the longest.
 

@@ -8,6 +8,7 @@ from cptlab.training.attention.choice import STREAMED, Choice
 from cptlab.training.attention.documents import (
     block_mask,
     cumulative_lengths,
+    document_lengths,
     document_mask,
     has_inner_boundaries,
     to_device,
@@ -16,9 +17,11 @@ from cptlab.training.attention.documents import (
 if TYPE_CHECKING:
     from torch import Tensor
 
+CALL = 80 * 80  # scores of a head that a CPU computes in the time of one more call, forward and backward
+
 
 def document_inputs(
-    position_ids_BT: Tensor, choice: Choice, *, device: Any = None, causal: bool = True
+    position_ids_BT: Tensor, choice: Choice, *, device: Any = None, causal: bool = True, by_document: bool = False
 ) -> dict[str, Any]:
     """Keyword arguments of a transformers forward: `model(input_ids=..., use_cache=False, **document_inputs(...))`.
 
@@ -26,7 +29,9 @@ def document_inputs(
     is. Positions that are on a GPU already are fetched, and the CPU then waits for all that the GPU still has to do.
     Besides position_ids, by backend:
     - eager: attention_mask (B, 1, T, T) float, 0 or the lowest float32;
-    - sdpa: attention_mask (B, 1, T, T) bool, or an empty one if no row has an inner boundary;
+    - sdpa: attention_mask (B, 1, T, T) bool, or an empty one if no row has an inner boundary; with `by_document`, on a
+      CPU and where that is less work, an empty one and document_lengths, a tuple (a compiled graph would see a new one
+      in every batch);
     - flex: an empty attention_mask and block_mask, a BlockMask;
     - varlen and flash: an empty attention_mask, cu_seq_lens_q and _k (N + 1,) int32, max_length_q and _k int.
     An empty mask (no numbers, four axes) is one that transformers leaves alone: without one it would make its own.
@@ -46,10 +51,17 @@ def document_inputs(
         found |= {"attention_mask": empty_mask(positions, here), "block_mask": block_mask(positions, causal, here)}
     elif choice.name == "sdpa" and not has_inner_boundaries(positions):
         found["attention_mask"] = empty_mask(positions, here)
+    elif choice.name == "sdpa" and by_document and is_less_work(lengths := document_lengths(positions), positions):
+        found |= {"attention_mask": empty_mask(positions, here), "document_lengths": tuple(lengths)}
     else:
         mask = document_mask(found["position_ids"], causal)
         found["attention_mask"] = mask if choice.name == "sdpa" else additive(mask)
     return found
+
+
+def is_less_work(lengths: list[int], position_ids_BT: Tensor) -> bool:
+    """Whether a CPU computes the documents one by one, half of each hidden, sooner than whole rows under a mask."""
+    return sum(n * n / 2 + CALL for n in lengths) < position_ids_BT.shape[1] * position_ids_BT.numel()
 
 
 def empty_mask(position_ids_BT: Tensor, device: Any) -> Tensor:

@@ -26,10 +26,14 @@ def sdpa_attention() -> Callable:
         attention_mask: Tensor | None,
         is_causal: bool | None = None,
         sliding_window: int | None = None,
+        document_lengths: tuple[int, ...] | None = None,
         **kwargs: Any,
     ) -> tuple[Tensor, None]:
         refuse_odd_scores("sdpa", kwargs)
         causal = sees_past_only(module, is_causal)
+        if document_lengths is not None:
+            whole = (query.to(value.dtype), key, value)
+            return each_document(attend, module, whole, document_lengths, causal, sliding_window, kwargs), None
         if attention_mask is not None and attention_mask.numel() == 0:
             attention_mask = None
         length = query.shape[2]
@@ -41,6 +45,22 @@ def sdpa_attention() -> Callable:
         )
 
     return attend
+
+
+def each_document(
+    attend: Callable, module: Any, whole: tuple[Tensor, ...], lengths: tuple[int, ...], causal: bool,
+    sliding_window: int | None, kwargs: dict[str, Any],
+) -> Tensor:  # fmt: skip
+    """(B, T, H, D) from one call a document: none of the scores that a mask would hide is computed."""
+    import torch
+
+    rows, length = whole[0].shape[0], whole[0].shape[2]
+    streams = [each.transpose(1, 2).flatten(0, 1).split(lengths) for each in whole]
+    parts = [
+        attend(module, *(part[None].transpose(1, 2) for part in parts), None, causal, sliding_window, **kwargs)[0][0]
+        for parts in zip(*streams, strict=True)
+    ]
+    return torch.cat(parts).unflatten(0, (rows, length))
 
 
 def window(length: int, size: int, causal: bool, device: Any) -> Tensor:
