@@ -26,6 +26,8 @@ from cptlab.sweeps.preflight import compose_point
 from cptlab.training.build import attention_of, prepare_torch, silence_libraries
 from cptlab.training.point import open_point
 
+CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
+clock = "wall"  # cpu: processor seconds of this process, on a machine that others use
 WARM = 2  # steps of a repetition that are not timed
 
 
@@ -42,7 +44,7 @@ class Ours:
 
             def on_train_batch_end(self, trainer, module, *_) -> None:
                 self.progress.update(module.step, module.last_loss, self.losses)
-                self.times.append(time.perf_counter())
+                self.times.append(CLOCKS[clock]())
 
         self.point, config = point, point.config
         self.recorder = Timed(config, point.corpora, point.stream, point.folder, Progress("", 1, 1, quiet=True))
@@ -92,7 +94,7 @@ class Transformers:
 
         class Clock(TrainerCallback):
             def on_step_end(self, *_, **__) -> None:
-                times.append(time.perf_counter())
+                times.append(CLOCKS[clock]())
 
         model = config.model.build(point.corpora.vocab_size, config.data.sequence_length, 0).train()
         model.config.use_cache = False
@@ -152,7 +154,7 @@ class LitGPT:
             self.fabric.clip_gradients(self.model, self.optimizer, max_norm=1.0)
             self.optimizer.step()
             self.optimizer.zero_grad()
-            times.append(time.perf_counter())
+            times.append(CLOCKS[clock]())
         return times
 
 
@@ -173,8 +175,11 @@ def main() -> None:
     parser.add_argument("--length", type=int, default=256)
     parser.add_argument("--vocab", type=int, default=4096)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--clock", choices=list(CLOCKS), default="wall")
     parser.add_argument("--more", nargs="*", default=[], help="overrides of train.py")
     options = parser.parse_args()
+    global clock
+    clock = options.clock
     warnings.filterwarnings("ignore")
     with TemporaryDirectory() as name:
         overrides = [
@@ -208,7 +213,7 @@ def main() -> None:
     print(json.dumps({
         "claim": f"training {options.size}, {options.rows} rows of {options.length}, vocabulary {point.corpora.vocab_size},"
                  f" {'compiled' if options.compile else 'eager'}, {options.threads} threads",
-        "ours": round(medians[Ours.name]), "theirs": round(medians[peer]), "peer": peer, "unit": "tokens/s",
+        "ours": round(medians[Ours.name]), "theirs": round(medians[peer]), "peer": peer, "unit": "tokens/s", "clock": clock,
         "ratio": round(float(np.median(ratios[peer])), 3), "lower_95": round(lower_end(ratios[peer]), 3),
         "all": {name: round(value) for name, value in medians.items()}, "missing": missing,
         "ratios": {name: [round(float(np.quantile(r, q)), 3) for q in (0.05, 0.5, 0.95)] for name, r in ratios.items()},
