@@ -59,7 +59,7 @@ def test_a_preempted_grid_ends_as_if_it_had_not_been(slurm, study, tmp_path):
     runs = tmp_path / "runs"
     driver = sweep(slurm, [*overrides, "mixture.domain_share=0.25,0.5", f"runs={runs}"])
     wait_for(lambda: len(list(runs.glob("*/checkpoints/step_*/complete.json"))) >= 2, driver)
-    first, second = sorted(job_names(slurm))
+    first = min(job_names(slurm))
     slurm.run("scontrol", "requeue", first)  # its core is free now: the other has to go for two
     slurm.run("sbatch", "-p", "high", "-n", "2", "-o", "/dev/null", "--wrap", "sleep 1")
     said = driver.communicate(timeout=120)[0]

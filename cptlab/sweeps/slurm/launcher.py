@@ -1,4 +1,4 @@
-"""Hydra's submitit launchers for points: finished ones are not handed in, each end is told, a failed one stops no other.
+"""Hydra's submitit launchers for points: finished ones are left out, each end is told, a failed one stops no other.
 
 They stand in the place of the plug-in's own, whose settings stay. Those submit every point, say nothing until all have
 ended, stop at the first that failed, and wait for ever for a cancelled job where SLURM keeps no accounts.
@@ -47,7 +47,7 @@ class PointLauncher(BaseSubmititLauncher):
         before = {number: self.folders[number].done() for number in todo}
         jobs = self._submit([job_overrides[number - initial_job_idx] for number in todo], todo)
         names = sorted({job.job_id.split("_")[0] for job in jobs})
-        print(f"handed in {len(jobs)} jobs ({' '.join(names)}); logs: {jobs[0].paths.folder}", flush=True)
+        print(f"handed in {len(jobs)} jobs ({' '.join(names)}); logs: {jobs[0].paths.folder.parent}", flush=True)
         try:
             for number, job in _ended(dict(zip(todo, jobs, strict=True))):
                 told += 1
@@ -64,9 +64,7 @@ class PointLauncher(BaseSubmititLauncher):
 
     def _submit(self, points: list[Sequence[str]], numbers: list[int]) -> list[submitit.Job]:
         settings = dict(self.params)
-        first = {
-            f"{self._EXECUTOR}_{name}": settings.pop(name) for name in ("max_num_timeout",) if name in settings
-        }
+        first = {f"{self._EXECUTOR}_{name}": settings.pop(name) for name in ("max_num_timeout",) if name in settings}
         executor = submitit.AutoExecutor(settings.pop("submitit_folder"), cluster=self._EXECUTOR, **first)
         shared = BaseQueueConf.__dataclass_fields__
         executor.update_parameters(

@@ -32,8 +32,11 @@ PASSED_ON = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1]
 
 
 def joined_world() -> int:
-    """Processes that torchrun, srun or `start_processes` has started this one among; 1 outside them."""
-    return int(os.environ.get("WORLD_SIZE") or os.environ.get("SLURM_NTASKS") or 1)
+    """Processes that torchrun, srun or `start_processes` has started this one among; 1 outside them.
+
+    Of SLURM's numbers that of the step: a batch script has SLURM_NTASKS too, and is one process.
+    """
+    return int(os.environ.get("WORLD_SIZE") or os.environ.get("SLURM_STEP_NUM_TASKS") or 1)
 
 
 def was_started() -> bool:
