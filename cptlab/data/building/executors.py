@@ -173,7 +173,12 @@ def hand_in(last: Any, submitted: Path, logs: Path) -> None:
     submitted.write_text(json.dumps({"logs": str(logs)}))
     try:
         last.run()
-    except (OSError, subprocess.CalledProcessError) as error:
+    except subprocess.CalledProcessError as error:
+        submitted.unlink(missing_ok=True)
+        raise StoppedError(
+            "SLURM refused the jobs, its line is above; see --partition, --time and --mem-per-cpu"
+        ) from error
+    except OSError as error:
         submitted.unlink(missing_ok=True)
         raise StoppedError(f"SLURM's sbatch could not be run ({error}); run this where jobs are handed in.") from error
     if submitted.is_file():  # no longer, where the last job has ended
