@@ -9,5 +9,5 @@ def slurm():
     pytest.importorskip("hydra_plugins.hydra_submitit_launcher", reason="no submitit (the extra `sweep`)")
     if reason := missing():
         pytest.skip(reason)
-    with SingleNode(cpus=2, kill_wait=3) as node:
+    with SingleNode(cpus=2, kill_wait=2) as node:
         yield node

@@ -76,7 +76,8 @@ class Cluster:
         return SlurmPipelineExecutor(
             workers=workers, time=self.time, partition=self.partition, mem_per_cpu_gb=self.mem_per_cpu, qos="",
             job_name=f"cptlab_{name}", depends=depends,
-            mail_type="NONE", sbatch_args={"kill-on-invalid-dep": "yes"}, **shared,  # what waits for a failed stage ends too
+            mail_type="NONE", sbatch_args={"kill-on-invalid-dep": "yes"},  # what waits for a failed stage ends too
+            **shared,
         )  # fmt: skip
 
 
