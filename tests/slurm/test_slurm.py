@@ -19,9 +19,6 @@ ROOT = Path(__file__).parents[2]
 LONG = ["tokens=192000", "evaluation.points=9"]  # 3000 steps, seconds of training; the signal alone writes checkpoints
 GRID = ["hydra/launcher=slurm", "hydra.launcher.partition=main"]
 
-# One process: the node and what it trained are made once.
-pytestmark = pytest.mark.xdist_group("slurm")
-
 
 @pytest.fixture
 def started(slurm):

@@ -101,9 +101,11 @@ def outcome(folder: RunFolder, before: dict | None, job: submitit.Job) -> Outcom
         lines = [line for line in (job.stderr() or "").splitlines() if line.strip()]
         said = [line for line in lines if line.startswith("error: ")] or lines
         state = f"job {job.job_id} {job.state}"
-        done = {"status": FAILED, "reason": f"{state}: {said[-1]}" if said else state}
-    losses, seconds = _losses(done), done.get("seconds", 0.0)
-    return Outcome(folder.path.name, folder.path, done["status"], done.get("reason", ""), losses, seconds)
+        reason = f"{state}: {said[-1]}" if said else state
+        return Outcome(folder.path.name, folder.path, FAILED, reason, {}, 0.0)
+    return Outcome(
+        folder.path.name, folder.path, done["status"], done.get("reason", ""), _losses(done), done["seconds"]
+    )  # fmt: skip
 
 
 def _losses(done: dict | None) -> dict[str, float]:

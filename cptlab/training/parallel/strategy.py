@@ -41,7 +41,9 @@ def plugins_of(machine: Machine) -> list[Any]:
 
     It takes any process of a SLURM job for one of srun's, and would requeue the job itself.
     """
-    from lightning.fabric.plugins.environments import LightningEnvironment, SLURMEnvironment, TorchElasticEnvironment
+    from lightning.fabric.plugins.environments.lightning import LightningEnvironment
+    from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
+    from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 
     if machine.strategy != "single" and "RANK" in os.environ:
         return [TorchElasticEnvironment()]
