@@ -10,6 +10,7 @@ from cptlab.launch import launch
 
 if TYPE_CHECKING:
     from cptlab.config import TrainConfig
+    from cptlab.training.outcome import Outcome
 
 started = time.monotonic()
 total = 1  # points of this command
@@ -20,26 +21,39 @@ def preflight(overrides: list[str]) -> None:
     """Compose and check every point of a multirun before the first one trains."""
     global total
     from cptlab.sweeps.preflight import check_points, expand
+    from cptlab.sweeps.slurm.choose import check_launcher, chosen, hand_in_points
 
+    launcher = chosen(overrides)
+    if launcher:
+        check_launcher(launcher)
     points = expand(overrides)
     total = len(points)
-    check_points(points)
+    configs = check_points(points)
+    if launcher:
+        from cptlab.training.run import open_point
+
+        hand_in_points([open_point(config).folder for config in configs], show)
 
 
 def task(config: TrainConfig) -> None:
     """One point."""
     from hydra.core.hydra_config import HydraConfig
 
-    from cptlab.sweeps.lines import outcome_line
     from cptlab.training.parallel.launch import speaks
     from cptlab.training.run import train_point
 
     hydra = HydraConfig.get()
     outcome = train_point(config, list(hydra.overrides.task))
-    number = 1 + hydra.job.num if total > 1 else 1
-    if speaks():
+    show(outcome, 1 + hydra.job.num if total > 1 else 1, speaks())
+
+
+def show(outcome: Outcome, number: int, aloud: bool = True) -> None:
+    """One line a point; what did not finish makes the exit code 1."""
+    from cptlab.sweeps.lines import outcome_line
+
+    if aloud:
         print(outcome_line(outcome, number, total, time.monotonic() - started), flush=True)
-    if outcome.status == "failed":
+    if outcome.status not in ("finished", "skipped"):
         failed.append(outcome.run_id)
 
 

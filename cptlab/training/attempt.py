@@ -64,7 +64,9 @@ def attempt(point: Point, overrides: list[str], quiet: bool, stop: Stop) -> Outc
         elif config.save_model:
             weights = save_model(model, point, folder)
     except (KeyboardInterrupt, SystemExit) as error:
-        status, reason, ended = INTERRUPTED, f"{stop.name or 'stopped'} before the first step", error
+        # A handler that stood before ours (submitit's) ends the process after the save.
+        where = f"; goes on from {checkpointing.kept}" if checkpointing.saved_step else " before the first step"
+        status, reason, ended = INTERRUPTED, f"{stop.name or 'stopped'}{where}", error
     except Exception as error:  # noqa: BLE001 - the record says why, and the grid goes on
         reason = f"{' '.join(str(error).split())[:300] or type(error).__name__}"
         if is_out_of_memory(error):

@@ -16,11 +16,13 @@ if TYPE_CHECKING:
     from cptlab.training.recorder import Recorder
     from cptlab.training.throughput import Throughput
 
-# One process that makes its own batches needs no workers, and rows are read by step: Lightning would warn about both.
+# One process that makes its own batches needs no workers, and rows are read by step: Lightning would warn about both,
+# and about a run outside SLURM's jobs on a machine that has SLURM.
 EXPECTED = (
     ".*does not have many workers.*",
     ".*`IterableDataset` has `__len__` defined.*",
     ".*isinstance.treespec, LeafSpec.*",
+    "The `srun` command is available.*",
 )
 
 

@@ -76,7 +76,8 @@ class Cluster:
         return SlurmPipelineExecutor(
             workers=workers, time=self.time, partition=self.partition, mem_per_cpu_gb=self.mem_per_cpu, qos="",
             job_name=f"cptlab_{name}", depends=depends,
-            mail_type="NONE", **shared,
+            mail_type="NONE", sbatch_args={"kill-on-invalid-dep": "yes"},  # what waits for a failed stage ends too
+            **shared,
         )  # fmt: skip
 
 
@@ -173,7 +174,12 @@ def hand_in(last: Any, submitted: Path, logs: Path) -> None:
     submitted.write_text(json.dumps({"logs": str(logs)}))
     try:
         last.run()
-    except (OSError, subprocess.CalledProcessError) as error:
+    except subprocess.CalledProcessError as error:
+        submitted.unlink(missing_ok=True)
+        raise StoppedError(
+            "SLURM refused the jobs, its line is above; see --partition, --time and --mem-per-cpu"
+        ) from error
+    except OSError as error:
         submitted.unlink(missing_ok=True)
         raise StoppedError(f"SLURM's sbatch could not be run ({error}); run this where jobs are handed in.") from error
     if submitted.is_file():  # no longer, where the last job has ended

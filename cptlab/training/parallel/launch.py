@@ -6,6 +6,7 @@ and torch see no difference; what comes back is the exit code, one sentence for 
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import socket
@@ -13,9 +14,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cptlab.errors import UserError
 from cptlab.training.parallel.ranks import is_first_process
@@ -28,12 +28,16 @@ NOTES = "CPTLAB_NOTES"  # folder in which a started process leaves its last sent
 RUN_ID = "CPTLAB_RUN_ID"  # the point that the starting process means
 QUIET = "CPTLAB_QUIET"
 GRACE = 20  # seconds that the others have to end by themselves after the first has
+LIBC = ctypes.CDLL(None) if sys.platform.startswith("linux") else None
 PASSED_ON = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1]
 
 
 def joined_world() -> int:
-    """Processes that torchrun, srun or `start_processes` has started this one among; 1 outside them."""
-    return int(os.environ.get("WORLD_SIZE") or os.environ.get("SLURM_NTASKS") or 1)
+    """Processes that torchrun, srun or `start_processes` has started this one among; 1 outside them.
+
+    Of SLURM's numbers that of the step: a batch script has SLURM_NTASKS too, and is one process.
+    """
+    return int(os.environ.get("WORLD_SIZE") or os.environ.get("SLURM_STEP_NUM_TASKS") or 1)
 
 
 def was_started() -> bool:
@@ -81,7 +85,8 @@ def check_processes(machine: Machine, rows_per_step: int) -> None:
 def start_processes(machine: Machine, overrides: list[str], run_id: str, quiet: bool) -> tuple[int, str]:
     """Train one point with `machine.devices` processes; (exit code of the first that failed, its sentence).
 
-    Signals are passed on. UserError where the processes refuse the point, KeyboardInterrupt where Ctrl-C ended them.
+    Signals are passed on; submitit's (SIGUSR2) as one that they know, and its handler is called once they have saved.
+    UserError where the processes refuse the point, KeyboardInterrupt where Ctrl-C ended them.
     """
     with tempfile.TemporaryDirectory(prefix="cptlab-") as notes:
         shared = os.environ | {
@@ -95,14 +100,16 @@ def start_processes(machine: Machine, overrides: list[str], run_id: str, quiet: 
 
         def pass_on(number: int, frame: object = None) -> None:
             received.append(number)
-            send(processes, number)
+            send(processes, signal.SIGUSR1 if number == signal.SIGUSR2 else number)
 
-        old = {number: signal.signal(number, pass_on) for number in PASSED_ON} if in_main_thread() else {}
+        schedulers = [signal.SIGUSR2] if callable(signal.getsignal(signal.SIGUSR2)) else []
+        numbers = [*PASSED_ON, *schedulers] if in_main_thread() else []
+        old: dict[int, Any] = {number: signal.signal(number, pass_on) for number in numbers}
         try:
             for rank in range(machine.devices):
                 own = {"RANK": str(rank), "LOCAL_RANK": str(rank)}
                 processes.append(
-                    subprocess.Popen(command, env=shared | own, start_new_session=True, preexec_fn=_die_with_parent())
+                    subprocess.Popen(command, env=shared | own, start_new_session=True, preexec_fn=_prepared)
                 )
             code = _wait(processes, received)
         finally:
@@ -110,6 +117,8 @@ def start_processes(machine: Machine, overrides: list[str], run_id: str, quiet: 
             for number, handler in old.items():
                 signal.signal(number, handler)
         sentences = [file.read_text("utf8") for file in sorted(Path(notes).iterdir())]
+    if code and signal.SIGUSR2 in received:
+        old[signal.SIGUSR2](signal.SIGUSR2, None)  # requeues the job and ends this process
     if signal.SIGINT in received:
         raise KeyboardInterrupt
     if code == 2:
@@ -169,11 +178,11 @@ def in_main_thread() -> bool:
     return threading.current_thread() is threading.main_thread()
 
 
-def _die_with_parent() -> Callable[[], None] | None:
-    """On Linux, a process whose starter was killed is killed too: no GPU stays taken."""
-    if not sys.platform.startswith("linux"):
-        return None
-    import ctypes
+def _prepared() -> None:
+    """In a process before its program starts: SLURM signals every process of a job, and SIGUSR2 is the starter's.
 
-    libc = ctypes.CDLL(None)
-    return lambda: libc.prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+    On Linux, a process whose starter was killed is killed too: no GPU stays taken.
+    """
+    signal.signal(signal.SIGUSR2, signal.SIG_IGN)
+    if LIBC:
+        LIBC.prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG

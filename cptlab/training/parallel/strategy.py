@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
+from cptlab.training.parallel.launch import joined_world
+
 if TYPE_CHECKING:
     from lightning.pytorch.strategies import Strategy
 
@@ -35,11 +37,20 @@ def strategy_of(machine: Machine) -> str | Strategy:
 
 
 def plugins_of(machine: Machine) -> list[Any]:
-    """Who started the processes: torchrun (or we, in its way) goes before SLURM, whose variables may be there too."""
+    """Who started the processes: torchrun (or we, in its way), srun, or nobody; Lightning would guess.
+
+    It takes any process of a SLURM job for one of srun's, and would requeue the job itself.
+    """
+    from lightning.fabric.plugins.environments.lightning import LightningEnvironment
+    from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
     from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 
-    inside = machine.strategy != "single" and "RANK" in os.environ
-    return [TorchElasticEnvironment()] if inside else []
+    if machine.strategy != "single" and "RANK" in os.environ:
+        return [TorchElasticEnvironment()]
+    if joined_world() == 1:
+        return [LightningEnvironment()]
+    os.environ.setdefault("SLURM_NTASKS_PER_NODE", str(machine.devices))  # Lightning asks for it; srun -n leaves it out
+    return [SLURMEnvironment(auto_requeue=False)]
 
 
 def is_sharded(machine: Machine) -> bool:

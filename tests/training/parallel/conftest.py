@@ -10,7 +10,7 @@ import pytest
 from cptlab.training.parallel.launch import free_port
 
 ROOT = Path(__file__).parents[3]
-JOINED = ("WORLD_SIZE", "RANK", "LOCAL_RANK", "SLURM_NTASKS", "TORCHELASTIC_RUN_ID")
+JOINED = ("WORLD_SIZE", "RANK", "LOCAL_RANK", "SLURM_STEP_NUM_TASKS", "TORCHELASTIC_RUN_ID")
 
 
 def environment():

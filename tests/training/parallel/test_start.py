@@ -123,7 +123,7 @@ def test_processes_that_are_not_those_of_the_machine_are_refused(monkeypatch):
     with pytest.raises(UserError, match="4 processes were started"):
         check_processes(Machine(), 4)  # else the same run would be trained four times
     monkeypatch.delenv("WORLD_SIZE")
-    monkeypatch.setenv("SLURM_NTASKS", "2")
+    monkeypatch.setenv("SLURM_STEP_NUM_TASKS", "2")
     check_processes(pair, 4)
 
 

@@ -1,0 +1,1 @@
+"""Multirun on SLURM through submitit: one job a point."""
