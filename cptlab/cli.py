@@ -55,10 +55,10 @@ def run_sweep(study: Path, overrides: list[str], workers: int, dry_run: bool) ->
     """Check every point, then train them. Returns 1 if a point failed."""
     if workers < 0:
         raise UserError(f"--workers is {workers}; it must be 1 or more, or 0 for one a CPU core")
-    from cptlab.sweeps.grid import read_grid
+    from cptlab.sweeps.study import read_study
     from cptlab.sweeps.preflight import check_points
 
-    grid = read_grid(study, overrides)
+    grid = read_study(study, overrides)
     check_points(grid.points)
     if dry_run:
         print("\n".join(" ".join(point) for point in grid.points))
