@@ -29,11 +29,12 @@ LOST = 75  # exit code of a process whose lock was taken over: EX_TEMPFAIL, as o
 class RunLock:
     """The lock of one run folder, held from `acquire` to `release`.
 
-    beat: [s] between refreshments; stale: [s] see above.
+    beat: [s] between refreshments (CPTLAB_LOCK_BEAT, else BEAT); stale: [s] see above.
     """
 
-    def __init__(self, run: Path, beat: float = BEAT, stale: float = STALE) -> None:
-        self.run, self.beat, self.stale = run, beat, stale
+    def __init__(self, run: Path, beat: float | None = None, stale: float = STALE) -> None:
+        self.run, self.stale = run, stale
+        self.beat = float(os.environ.get("CPTLAB_LOCK_BEAT", BEAT)) if beat is None else beat
         self.token = uuid.uuid4().hex
         self.progress: Callable[[], tuple[int, int, float]] | None = None
         self._since = time.time()
@@ -68,7 +69,7 @@ class RunLock:
             self.run.rmdir()
 
     def _keep(self) -> None:
-        while not self._ended.wait(self.beat if self._last_step() else min(self.beat, 1.0)):
+        while not self._ended.wait(self.beat):
             try:
                 with guarded(self.run.parent):
                     now = _read(self.run / NAME)
@@ -83,9 +84,6 @@ class RunLock:
                     self._write()
             except OSError as error:  # a full or absent disk: the next beat may find it well again
                 print(f"{self.run / NAME} could not be refreshed ({error.strerror})", file=sys.stderr, flush=True)
-
-    def _last_step(self) -> int:
-        return self.progress()[0] if self.progress else 0
 
     def _write(self) -> None:
         step, steps, pace = self.progress() if self.progress else (0, 0, 0.0)

@@ -148,7 +148,9 @@ class Driver:
         self._free(job)
         job.failures += 1
         if job.failures <= self.retries and not self.stop:
-            self.say(f"{outcome.folder} failed ({outcome.reason}); try {job.failures + 1} of {self.retries + 1} follows")
+            self.say(
+                f"{outcome.folder} failed ({outcome.reason}); try {job.failures + 1} of {self.retries + 1} follows"
+            )
             self.pending.append(job)
             return
         folder = RunFolder(outcome.folder)

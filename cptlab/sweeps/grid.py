@@ -53,7 +53,9 @@ def expand_grid(content: Mapping[str, Any], file: Path, extra: list[str]) -> lis
     counts = Counter(map(tuple, written))
     for point, number in counts.items():
         if number > 1:
-            raise UserError(f"{file}: the point {' '.join(point)} is there {'twice' if number == 2 else f'{number} times'}")
+            raise UserError(
+                f"{file}: the point {' '.join(point)} is there {'twice' if number == 2 else f'{number} times'}"
+            )
     return written
 
 

@@ -46,7 +46,10 @@ def checked_points(points: list[list[str]]) -> list[PlannedPoint]:
     opened = check_points(points)
     planned = [plan_point(point, overrides) for point, overrides in zip(opened, points, strict=True)]
     watched = {str(path) for point in opened for path in _named(point.config, Path.cwd())}
-    content = {"watched": {path: _stamp(Path(path)) for path in sorted(watched)}, "points": [p.plain() for p in planned]}
+    content = {
+        "watched": {path: _stamp(Path(path)) for path in sorted(watched)},
+        "points": [p.plain() for p in planned],
+    }
     file = index_file(points)
     file.parent.mkdir(parents=True, exist_ok=True)
     write_whole(file, content)

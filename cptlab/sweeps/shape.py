@@ -74,7 +74,9 @@ def heads(file: Path) -> dict[str, int]:
 
 def _active(config: Mapping[str, Any]) -> float:
     """Share of a mixture's experts that a token meets."""
-    total = next((config[key] for key in ("num_local_experts", "num_experts", "n_routed_experts") if config.get(key)), 0)
+    total = next(
+        (config[key] for key in ("num_local_experts", "num_experts", "n_routed_experts") if config.get(key)), 0
+    )
     return config["num_experts_per_tok"] / total if total and config.get("num_experts_per_tok") else 1.0
 
 
