@@ -120,6 +120,8 @@ def place() -> str:
 
 def alive(process: int) -> bool:
     """Whether a process of this machine runs; one that has ended and was not collected yet does not."""
+    if process <= 0:  # would mean whole groups
+        return False
     try:
         os.kill(process, 0)
     except ProcessLookupError:

@@ -12,7 +12,7 @@ from cptlab.training.checkpoint.disk import MARGIN, free_bytes, readable
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one point or of several. hours: of its devices together, None where no speed is known; money: hours x price."""
+    """Of one point or of several. hours: of its devices together, None where no speed is known."""
 
     tokens: int
     flops: float

@@ -1,10 +1,10 @@
 import pytest
 
 from cptlab.errors import UserError
-from cptlab.sweeps.study import read_study
 from cptlab.sweeps.lines import outcome_line
 from cptlab.sweeps.local_agent import run_points
 from cptlab.sweeps.preflight import check_points, compose_point, expand
+from cptlab.sweeps.study import read_study
 
 
 def write(tmp_path, text):
