@@ -115,6 +115,8 @@ class Driver:
 
     def _hear(self, answer: dict[str, Any]) -> None:
         if "gone" in answer:
+            if self.workers:
+                self.workers.close()
             self.workers = None
             for job in list(self.running.values()):
                 self._ended(job, answer["gone"])
@@ -122,7 +124,9 @@ class Driver:
             job, told = self.running[answer["job"]], dict(answer["outcome"])
             hopeless = told.pop("refused")
             folder = Path(told["folder"] or job.folder or " ".join(job.overrides))
-            outcome = Outcome(**told | {"folder": folder})
+            outcome = Outcome(
+                told["run_id"], folder, told["status"], told["reason"], told["losses"], told["seconds"]
+            )  # fmt: skip
             if outcome.status == LOCKED:
                 self._free(job)
                 self._leave_to(replace(job, folder=folder), outcome.reason)

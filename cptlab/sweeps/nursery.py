@@ -34,7 +34,8 @@ class Nursery:
         """Until the starter is gone and no child is left."""
         self.say({"ready": os.getpid()})
         while self.open or self.children:
-            for ready in select.select([*([self.orders] if self.open else []), *self.children], [], [])[0]:
+            pipes = [*([self.orders] if self.open else []), *self.children]
+            for ready in map(int, select.select(pipes, [], [])[0]):
                 if ready == self.orders:
                     self.listen()
                 else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import statistics
@@ -33,12 +34,18 @@ class Rates:
         if not self.seen:
             return None
 
-        def far(flops_per_token: float, devices: int) -> float:
-            return abs(math.log(flops_per_token / point.flops_per_token)) + 10 * (devices != point.devices)
+        def far(measured: tuple[float, int]) -> float:
+            return abs(math.log(measured[0] / point.flops_per_token)) + 10 * (measured[1] != point.devices)
 
-        nearest = min(far(*each[:2]) for each in self.seen)
-        rates = [rate for size, devices, rate in self.seen if far(size, devices) <= nearest + 1e-9]
-        return point.work / statistics.median(rates)
+        return point.work / self.by_size[min(self.by_size, key=far)]
+
+    @functools.cached_property
+    def by_size(self) -> dict[tuple[float, int], float]:
+        """Median FLOP/s of each (FLOPs a token, processes)."""
+        found: dict[tuple[float, int], list[float]] = {}
+        for size, devices, rate in self.seen:
+            found.setdefault((size, devices), []).append(rate)
+        return {each: statistics.median(rates) for each, rates in found.items()}
 
 
 def of_gpu(name: str, mfu: float) -> Rates:

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cptlab.models.tiny import Tiny
 from cptlab.training.flops import Shape, windows
 
 if TYPE_CHECKING:
@@ -42,7 +41,6 @@ def count(config: TrainConfig, vocab_size: int) -> Counts:
 
 def of_tiny(model: Any, vocab_size: int) -> Counts:
     """A Llama of `model=tiny`: 4 d^2 attention, 3 d f feed-forward, 2 d norms a layer, one norm, a tied table."""
-    assert isinstance(model, Tiny)
     width, depth, _, feed_forward = model.dimensions
     nonembed = depth * (4 * width**2 + 3 * width * feed_forward + 2 * width) + width
     total = nonembed + vocab_size * width

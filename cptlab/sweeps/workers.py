@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import select
@@ -25,7 +26,7 @@ class Workers:
 
     def __init__(self) -> None:
         self.half = b""
-        self.is_ready = False
+        self.is_ready = self.is_used = False
         here = str(Path(__file__).parents[2])
         paths = os.pathsep.join(filter(None, [here, os.environ.get("PYTHONPATH", "")]))
         environment = dict.fromkeys(THREAD_VARIABLES, "1") | {"PYTHONPATH": paths}
@@ -36,6 +37,7 @@ class Workers:
 
     def start(self, job: int, overrides: list[str], environment: dict[str, str]) -> None:
         """Train a point."""
+        self.is_used = True
         self._order({"job": job, "overrides": overrides, "environment": environment})
 
     def signal(self, number: int) -> None:
@@ -60,16 +62,17 @@ class Workers:
             yield {"gone": self.process.wait()}
 
     def close(self) -> None:
-        """No more points; waits for the nursery's end."""
+        """No more points; waits for the nursery's end. One that had nothing to do need not finish loading."""
+        if not self.is_used:
+            self.process.kill()
         for pipe in (self.process.stdin, self.process.stdout):
             if pipe:
-                pipe.close()
+                with contextlib.suppress(BrokenPipeError):
+                    pipe.close()
         self.process.wait()
 
     def _order(self, order: dict[str, Any]) -> None:
         assert self.process.stdin
-        try:
+        with contextlib.suppress(BrokenPipeError):  # its end is heard by `answers`
             self.process.stdin.write(json.dumps(order).encode() + b"\n")
             self.process.stdin.flush()
-        except BrokenPipeError:
-            pass  # its end is heard by `answers`
