@@ -85,6 +85,12 @@ class Grid:
             if json.loads(text)["status"] == "finished":
                 assert self.ended.setdefault(file.parent, text) == text, file
 
+    def ended_again(self):
+        """Points killed between their last row and their done.json: these few steps were trained twice."""
+        runs = [file.parent for file in self.runs.glob("*/run.json")]
+        last = {run: json.loads((run / "run.json").read_text())["steps_total"] for run in runs}
+        return sum(len({r["attempt"] for r in read_rows(run) if r["step"] == last[run]}) > 1 for run in runs)
+
     def records(self):
         """{run_id: what readers see, without clocks}."""
         found = {}
