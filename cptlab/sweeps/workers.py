@@ -12,12 +12,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from cptlab.errors import UserError
+
 # One thread a process: on small models two runs of one thread beat one run of two (benchmarks/RESULTS.md). A point
 # that asks for more (machine.threads) takes them when it starts.
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
-class WorkersError(RuntimeError):
+class WorkersError(UserError):
     """The nursery could not load what training needs; its own words are on stderr."""
 
 
@@ -26,7 +28,7 @@ class Workers:
 
     def __init__(self) -> None:
         self.half = b""
-        self.is_ready = self.is_used = False
+        self.is_ready = self.is_used = self.is_stopped = False
         here = str(Path(__file__).parents[2])
         paths = os.pathsep.join(filter(None, [here, os.environ.get("PYTHONPATH", "")]))
         environment = dict.fromkeys(THREAD_VARIABLES, "1") | {"PYTHONPATH": paths}
@@ -41,8 +43,12 @@ class Workers:
         self._order({"job": job, "overrides": overrides, "environment": environment})
 
     def signal(self, number: int) -> None:
-        """To every point that runs."""
-        self._order({"signal": int(number)})
+        """To every point that runs. Where the libraries are still loading none does, and loading ends."""
+        self.is_stopped = True
+        if self.is_ready:
+            self._order({"signal": int(number)})
+        else:
+            self.process.kill()
 
     def answers(self, seconds: float) -> Iterator[dict[str, Any]]:
         """What came within some seconds; {"gone"} where the nursery has ended."""
@@ -57,7 +63,7 @@ class Workers:
             self.is_ready |= "ready" in answer
             yield answer
         if not text:
-            if not self.is_ready:
+            if not self.is_ready and not self.is_stopped:
                 raise WorkersError("the process that loads torch and transformers ended before it was ready")
             yield {"gone": self.process.wait()}
 
