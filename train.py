@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 started = time.monotonic()
 total = 1  # points of this command
+skipped = 0  # of them, because their record was there
 failed: list[str] = []  # run_ids
 
 
@@ -48,12 +49,14 @@ def task(config: TrainConfig) -> None:
 
 
 def show(outcome: Outcome, number: int, aloud: bool = True) -> None:
-    """One line a point; what did not finish makes the exit code 1."""
+    """One line a point; what did not finish makes the exit code 1, unless another process trains it."""
+    global skipped
     from cptlab.sweeps.lines import outcome_line
 
+    skipped += outcome.status == "skipped"
     if aloud:
-        print(outcome_line(outcome, number, total, time.monotonic() - started), flush=True)
-    if outcome.status not in ("finished", "skipped"):
+        print(outcome_line(outcome, number, total, time.monotonic() - started, skipped), flush=True)
+    if outcome.status not in ("finished", "skipped", "locked"):
         failed.append(outcome.run_id)
 
 

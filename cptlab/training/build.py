@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cptlab.errors import UserError
 from cptlab.records.run import RunFolder
 
 if TYPE_CHECKING:
@@ -22,16 +21,9 @@ NOISY = ("lightning.pytorch", "lightning.fabric", "torch.distributed.tensor._red
 
 
 def prepare_torch(config: TrainConfig) -> None:
-    """Threads, determinism and seed. UserError for an accelerator that is not there."""
+    """Threads, determinism and seed."""
     import torch
 
-    if config.machine.accelerator == "gpu" and not torch.cuda.is_available():
-        raise UserError("machine.accelerator is gpu but torch sees none; use machine=cpu_1 or install a CUDA torch")
-    if config.machine.accelerator == "gpu" and torch.cuda.device_count() < config.machine.devices:
-        raise UserError(
-            f"machine.devices is {config.machine.devices} but torch sees {torch.cuda.device_count()} GPUs; set"
-            " machine.devices to what is here"
-        )
     torch.set_num_threads(config.machine.threads)
     torch.use_deterministic_algorithms(config.machine.is_deterministic, warn_only=config.machine.accelerator != "cpu")
     # True would write every new tensor once more, to find bugs.

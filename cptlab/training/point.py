@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cptlab.data.corpus import Corpora, prepare
 from cptlab.data.stream import TokenStream
@@ -18,6 +18,7 @@ from cptlab.training.parallel.ranks import is_first_process
 
 if TYPE_CHECKING:
     from cptlab.config import TrainConfig
+    from cptlab.training.machine import Machine
 
 
 @dataclass(frozen=True)
@@ -36,15 +37,24 @@ class Point:
         return self.folder.path.name
 
 
-def open_point(config: TrainConfig) -> Point:
-    """Open corpora, base and order. UserError for anything that does not fit together; no torch yet."""
+def open_point(config: TrainConfig, known: dict[str, Any] | None = None) -> Point:
+    """Open corpora, base and order. UserError for anything that does not fit together; no torch yet.
+
+    known: filled with what was opened; the points of a grid share it, so that a base is hashed once.
+    """
     check_processes(config.machine, config.rows_per_step)
     check_fp8(config.machine)
-    base = config.model.base()
-    weights = config.model.folder()
-    corpora = prepare(config.data, str(weights) if weights else None, config.selection)
-    if weights and config.data.tokenizer != "auto":
-        check_tokenizer(corpora, weights)
+    check_devices(config.machine)
+    known = {} if known is None else known
+    if repr(config.model) not in known:
+        known[repr(config.model)] = config.model.base(), config.model.folder()
+    base, weights = known[repr(config.model)]
+    text = repr((config.data, config.selection, str(weights)))
+    if text not in known:
+        known[text] = prepare(config.data, str(weights) if weights else None, config.selection)
+        if weights and config.data.tokenizer != "auto":
+            check_tokenizer(known[text], weights)
+    corpora = known[text]
     stream = TokenStream.plan(
         {name: splits["train"] for name, splits in corpora.corpora.items()}, config.mixture, config.replay,
         general=config.data.general, steps=config.steps, rows_per_step=config.rows_per_step,
@@ -54,6 +64,21 @@ def open_point(config: TrainConfig) -> Point:
     )  # fmt: skip
     folder = RunFolder(Path(config.runs) / identify(config, corpora, base), writes=is_first_process())
     return Point(config, corpora, base, stream, folder)
+
+
+def check_devices(machine: Machine) -> None:
+    """UserError for GPUs that are not there. torch is imported only where a GPU is asked for."""
+    if machine.accelerator != "gpu":
+        return
+    import torch
+
+    if not torch.cuda.is_available():
+        raise UserError("machine.accelerator is gpu but torch sees none; use machine=cpu_1 or install a CUDA torch")
+    if torch.cuda.device_count() < machine.devices:
+        raise UserError(
+            f"machine.devices is {machine.devices} but torch sees {torch.cuda.device_count()} GPUs; set"
+            " machine.devices to what is here"
+        )
 
 
 def check_tokenizer(corpora: Corpora, weights: Path) -> None:

@@ -1,4 +1,4 @@
-"""When ranks exchange gradients: in the last backward pass of an optimizer step."""
+"""When ranks exchange gradients: in the last backward pass of an optimizer step, shards in every one."""
 
 from __future__ import annotations
 
@@ -19,10 +19,14 @@ def reshard(network: nn.Module) -> None:
 
 @contextmanager
 def gradient_sync(trainer: L.Trainer, network: nn.Module, last: bool) -> Iterator[None]:
-    """Within, backward keeps its gradients to the rank unless it is the last of the step."""
+    """Within, backward exchanges no more than it must unless it is the last of the step.
+
+    Sharded gradients are scattered in every pass: kept whole until the last one they would take the memory of the whole
+    model on every GPU. Only replicas of shards (hybrid sharding) wait for the last.
+    """
     strategy: Any = trainer.strategy
-    if hasattr(network, "set_requires_gradient_sync"):  # FSDP2
-        network.set_requires_gradient_sync(last)  # type: ignore[operator]
+    if hasattr(network, "set_requires_all_reduce"):  # FSDP2
+        network.set_requires_all_reduce(last)  # type: ignore[operator]
         yield
     elif not last and hasattr(strategy.model, "no_sync"):  # DDP
         with strategy.model.no_sync():

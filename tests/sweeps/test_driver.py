@@ -1,0 +1,108 @@
+import json
+import os
+import shutil
+import sys
+import time
+
+import pytest
+
+from cptlab.records.lock import NAME, RunLock, place
+from cptlab.records.run import write_whole
+from cptlab.sweeps.driver import Driver
+from cptlab.sweeps.index import checked_points
+from cptlab.sweeps.job import Job, jobs_of
+from cptlab.sweeps.local_agent import run_planned
+from cptlab.sweeps.preflight import compose_point
+from cptlab.sweeps.seats import Seats, visible_gpus
+from cptlab.training.run import train_point
+
+
+@pytest.fixture
+def said():
+    return []
+
+
+def driver(jobs, said, **more):
+    return Driver(jobs, Seats(2), lambda outcome: None, said.append, **more)
+
+
+def test_cores_are_shared_out_by_threads_and_a_wide_point_runs_alone():
+    seats = Seats(cores=4)
+    wide, narrow, third = (Job(i, [], threads=threads) for i, threads in enumerate((3, 1, 1)))
+    assert seats.take(wide) == seats.take(narrow) == {}
+    assert seats.take(third) is None
+    seats.give(wide)
+    assert seats.take(third) == {}
+    assert Seats(cores=2).take(Job(0, [], threads=8)) == {}  # more than there are: alone
+
+
+def test_gpus_go_to_the_emptiest_and_hold_as_many_points_as_asked():
+    seats = Seats(cores=1, gpus=["2", "5"], per_gpu=2)
+    got = [seats.take(Job(i, [], gpu=True)) for i in range(5)]
+    assert [each and each["CUDA_VISIBLE_DEVICES"] for each in got] == ["2", "5", "2", "5", None]
+    pair = Seats(gpus=["0", "1", "2"])
+    assert pair.take(Job(0, [], gpu=True, devices=2)) == {"CUDA_VISIBLE_DEVICES": "0,1"}
+    assert pair.take(Job(1, [], gpu=True, devices=2)) is None
+    assert pair.take(Job(2, [], gpu=True)) == {"CUDA_VISIBLE_DEVICES": "2"}
+
+
+def test_only_the_gpus_that_this_process_may_use_are_given_away(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3, 7")
+    assert visible_gpus() == ["3", "7"]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert visible_gpus() == []
+
+
+def test_the_longest_points_start_first(study, tmp_path):
+    planned = checked_points([[*study, f"runs={tmp_path}", f"tokens={n}"] for n in (640, 6400, 1280)])
+    assert [job.overrides[-1] for job in jobs_of(planned)] == ["tokens=6400", "tokens=1280", "tokens=640"]
+
+
+def test_a_full_disk_starts_nothing_and_says_what_to_do(tmp_path, said):
+    job = Job(0, [], folder=tmp_path / "ab", disk=10 * shutil.disk_usage(tmp_path).total)
+    sweep = driver([job], said)
+    assert sweep.run() == []
+    assert "nothing more was started: free some" in sweep.full
+    assert sweep.workers is None  # no process was made for it
+
+
+def test_a_failed_point_is_tried_again_reported_and_the_rest_goes_on(study, tmp_path, capsys):
+    bad = ["optimizer.peak_lr=1e30", "optimizer.clip=0", "tokens=1280"]
+    planned = checked_points([[*study, f"runs={tmp_path}", *bad], [*study, f"runs={tmp_path}"]])
+    outcomes, full = run_planned(planned, workers=1, retries=1)
+    assert [outcome.status for outcome in outcomes] == ["finished", "failed"]
+    assert full == ""
+    attempts = json.loads((planned[0].path / "done.json").read_text())["attempt"]
+    assert attempts == 2
+    assert "try 2 of 2 follows" in capsys.readouterr().out
+
+
+def test_a_point_that_another_process_trains_is_left_to_it_and_taken_when_that_dies(study, tmp_path, said):
+    overrides = [*study, f"runs={tmp_path}"]
+    planned = checked_points([overrides])
+    lock = RunLock(planned[0].path)
+    lock.acquire()
+    seen = train_point(compose_point(overrides), overrides, quiet=True)
+    assert seen.status == "locked"
+    assert f"process {os.getpid()}" in seen.reason
+    lock.release()
+    planned[0].path.mkdir()
+    other = {"token": "x", "place": "elsewhere", "host": "far", "process": 1}
+    (planned[0].path / NAME).write_text(json.dumps(other))
+    os.utime(planned[0].path / NAME, (time.time() - 117,) * 2)  # three seconds before it counts as dead
+    outcomes = driver(jobs_of(planned), said).run()
+    assert [outcome.status for outcome in outcomes] == ["finished"]
+    assert said == [f"{planned[0].path} is trained by process 1 on far; left to it"]
+    assert not (planned[0].path / NAME).exists()
+
+
+def test_what_another_driver_finished_meanwhile_is_skipped(tmp_path, said):
+    job = Job(0, [], folder=tmp_path / "ab")
+    job.folder.mkdir()
+    write_whole(job.folder / "done.json", {"status": "finished", "losses": {"a": 1.0}})
+    (outcome,) = driver([job], said).run()
+    assert (outcome.status, outcome.losses) == ("skipped", {"a": 1.0})
+
+
+def test_a_lock_of_this_place_names_host_and_boot():
+    assert place().split()[0] == os.uname().nodename or not sys.platform.startswith("linux")

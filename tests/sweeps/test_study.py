@@ -1,0 +1,123 @@
+import pytest
+
+from cptlab.errors import UserError
+from cptlab.records.run import write_whole
+from cptlab.sweeps.cli import planned_of
+from cptlab.sweeps.preflight import check_points
+from cptlab.sweeps.study import read_study
+
+
+def points(tmp_path, text):
+    file = tmp_path / "grid.yaml"
+    file.write_text(text)
+    return read_study(file, []).points
+
+
+def test_budgets_and_seeds_are_axes_and_a_point_keeps_its_own_seed(tmp_path):
+    text = "axes: {mixture.domain_share: [0, 1]}\nbudgets: [1e5]\nseeds: [0, 1]\npoints: [{model.size: 30k, seed: 7}]\n"
+    assert points(tmp_path, text) == [
+        ["mixture.domain_share=0", "tokens=1e5", "seed=0"],
+        ["mixture.domain_share=0", "tokens=1e5", "seed=1"],
+        ["mixture.domain_share=1", "tokens=1e5", "seed=0"],
+        ["mixture.domain_share=1", "tokens=1e5", "seed=1"],
+        ["model.size=30k", "seed=7"],
+    ]
+
+
+def test_seeds_multiply_listed_points_and_stand_alone(tmp_path):
+    assert points(tmp_path, "seeds: [0, 1]\npoints: [{tokens: 1e5}]") == [
+        ["tokens=1e5", "seed=0"],
+        ["tokens=1e5", "seed=1"],
+    ]
+    assert points(tmp_path, "seeds: [3, 4]") == [["seed=3"], ["seed=4"]]
+
+
+def test_an_exclusion_takes_the_points_that_have_all_of_its_values(tmp_path):
+    text = "axes: {model.size: [30k, 100k], seed: [0, 1, 2]}\nexclude: [{model.size: 30k, seed: [1, 2]}, {seed: 2}]"
+    assert points(tmp_path, text) == [
+        ["model.size=30k", "seed=0"], ["model.size=100k", "seed=0"], ["model.size=100k", "seed=1"]
+    ]  # fmt: skip
+
+
+def test_an_exclusion_knows_numbers_however_they_are_written(tmp_path):
+    assert points(tmp_path, "axes: {tokens: [1e6, 2000000]}\nexclude: [{tokens: 1000000}]") == [["tokens=2000000"]]
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("seeds: [0]\nexclude: [{seed: 1}]", "exclude seed=1 matches no point"),
+        ("seeds: [0]\nfixed: {seed: 1}", "seeds are an axis of seed, which axes or fixed name already"),
+        ("budgets: 1e6", "budgets must be a list"),
+        ("axes: {seed: [0]}\nlaw: dcptt", r"law=dcptt does not exist\. Did you mean dcpt\?"),
+        ("axes: {seed: [0]}\nquestion: {law.x: 1}", "question has the key law.x"),
+        ("axes: {lr_schedule: [constant, wsd], lr_schedule.decay_share: [0.1]}",
+         r"axes cross variants: lr_schedule\.decay_share is no key of lr_schedule=constant.*list explicit points"),
+        ("axes: {seed: [0]}\nbases: {command: make bases}", "bases needs command and a list `makes`"),
+        ("axes: {seed: [0]}\nbases: {comand: x}", r"bases\.comand is no key of bases\. Did you mean command\?"),
+    ],
+)  # fmt: skip
+def test_a_study_that_says_nonsense_is_refused(tmp_path, text, sentence):
+    with pytest.raises(UserError, match=sentence):
+        points(tmp_path, text)
+
+
+def test_axes_may_meet_variants_that_all_have_the_key(tmp_path):
+    text = "axes: {lr_schedule: [wsd, cosine], lr_schedule.floor: [0, 0.1]}"
+    assert len(points(tmp_path, text)) == 4
+
+
+def test_what_answers_the_question_is_a_command(tmp_path):
+    file = tmp_path / "grid.yaml"
+    file.write_text("seeds: [0]\nlaw: {law: dcpt, law.min_irreducible: -10}\nquestion: tradeoff\n")
+    expected = "python fit_law.py source=runs source.path=runs/x law=dcpt law.min_irreducible=-10 question=tradeoff"
+    assert read_study(file, []).fit_command("runs/x") == expected
+
+
+def test_a_value_out_of_range_at_point_37_is_found_before_anything_starts(study, tmp_path):
+    grid = [[*study, f"seed={seed}", "mixture.domain_share=0.5"] for seed in range(40)]
+    grid[36][-1] = "mixture.domain_share=1.5"
+    with pytest.raises(UserError, match=r"mixture\.domain_share is 1\.5.*point 37 of 40.*nothing was started"):
+        check_points([[*point, f"runs={tmp_path}"] for point in grid])
+    assert not list(tmp_path.iterdir())
+
+
+def test_two_spellings_of_one_run_are_refused(study):
+    with pytest.raises(UserError, match=r"points 1 and 2 of 2 are the same run \(tokens=641; tokens=645\)"):
+        check_points([[*study, "tokens=641"], [*study, "tokens=645"]])  # both ten steps
+
+
+def test_a_missing_base_says_how_to_make_it(study, tmp_path):
+    with pytest.raises(UserError, match=r"no trained base in .*nowhere.*python train\.py model=tiny"):
+        check_points([[*study, f"model.base_run={tmp_path}/nowhere"]])
+    file = tmp_path / "grid.yaml"
+    file.write_text(f"seeds: [0]\nbases: {{command: make bases, makes: [{tmp_path}/base]}}\n")
+    with pytest.raises(UserError, match=r"starts from 1 bases that are not trained yet.*`make bases`"):
+        planned_of(read_study(file, study))
+
+
+def test_bases_of_a_command_are_made_once_and_a_command_that_makes_none_is_told(tmp_path):
+    file = tmp_path / "grid.yaml"
+    file.write_text(f"seeds: [0]\nbases: {{command: 'true', makes: [{tmp_path}/base]}}\n")
+    bases = read_study(file, []).bases
+    assert [folder.name for folder in bases.missing()] == ["base"]
+    with pytest.raises(UserError, match=r"`?true`? ended well but .*base is no finished run"):
+        bases.make(lambda path: [])
+    (tmp_path / "base").mkdir()
+    write_whole(tmp_path / "base" / "done.json", {"status": "finished"})
+    assert bases.missing() == []
+
+
+def test_bases_of_a_grid_appear_under_the_names_of_their_values(tmp_path):
+    (tmp_path / "bases.yaml").write_text("axes: {model.size: [30k, 100k]}\n")
+    file = tmp_path / "grid.yaml"
+    file.write_text(f"seeds: [0]\nbases: {{grid: bases.yaml, as: '{tmp_path}/bases/{{model.size}}'}}\n")
+    bases = read_study(file, []).bases
+    assert [folder.name for folder in bases.missing()] == ["30k", "100k"]
+    runs = {size: tmp_path / "runs" / name for size, name in (("30k", "ab"), ("100k", "cd"))}
+    for run in runs.values():
+        run.mkdir(parents=True)
+        write_whole(run / "done.json", {"status": "finished"})
+    bases.make(lambda path: [([f"model.size={size}"], run) for size, run in runs.items()])
+    assert (tmp_path / "bases" / "100k").resolve() == runs["100k"]
+    assert bases.missing() == []
