@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from cptlab.training.point import Point
 
 NOISY = ("lightning.pytorch", "lightning.fabric", "torch.distributed.tensor._redistribute", "torch.utils._pytree",
-         "torchao")  # fmt: skip
+         "torchao", "bitsandbytes")  # fmt: skip
 
 
 def prepare_torch(config: TrainConfig) -> None:

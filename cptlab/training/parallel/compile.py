@@ -26,7 +26,7 @@ class Compiled:
         try:
             return self.compiled(*args, **kwargs)
         except (TorchDynamoException, InductorError) as error:
-            why = " ".join(str(error).split())[:200] or type(error).__name__
+            why = " ".join(str(error).split()).split(". ")[0][:200] or type(error).__name__
             self.given_up.append(why)
             print(f"machine.compile: blocks run uncompiled, because {why}", file=sys.stderr, flush=True)
             return self.forward(*args, **kwargs)
