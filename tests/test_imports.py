@@ -29,6 +29,7 @@ ALLOWED = {
     "training": {"data", "models", "schedules", "mixtures", "replay", "records", "config", "optimizers", "adapters"},
     "sweeps": {"config", "records", "training", "launch"},
     "export": {"data", "models", "records"},
+    "design": {"config", "launch", "decisions", "fitting", "laws", "records"},
     "doctor": {"config", "launch", "sweeps", "training"},
 }
 HOMES_OF = {

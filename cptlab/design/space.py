@@ -58,7 +58,8 @@ class Space:
             if not values or list(values) != sorted(set(values)):
                 raise UserError(f"design: {name} are {list(values)}; give one or more different values, rising")
         if not 0 <= self.shares[0] <= self.shares[-1] <= 1:
-            raise UserError(f"design: shares lie from {self.shares[0]:g} to {self.shares[-1]:g}; they must lie in [0, 1]")
+            ends = f"{self.shares[0]:g} to {self.shares[-1]:g}"
+            raise UserError(f"design: shares lie from {ends}; they must lie in [0, 1]")
 
     def cost(self, point: Point, done: Collection[Point]) -> float:
         """What a run adds [FLOP]: its own, less a trunk of it that is there, and a base that no other run paid."""

@@ -104,4 +104,5 @@ def scaled(name: str, value: Array) -> Array:
 
 
 def _is_here(case: Case, point: Point) -> bool:
-    return bool(np.isclose(point.num_params, case.num_params, rtol=1e-3) and np.isclose(point.tokens, case.tokens, rtol=0.1))
+    same_size = np.isclose(point.num_params, case.num_params, rtol=1e-3)
+    return bool(same_size and np.isclose(point.tokens, case.tokens, rtol=0.1))

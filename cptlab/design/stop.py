@@ -16,7 +16,7 @@ SHARES = 4  # at the question's size and tokens: below, a law of the wrong form 
 def check_tolerance(tolerance: float) -> None:
     """UserError outside (0, 0.5)."""
     if not 0 < tolerance < 0.5:
-        raise UserError(f"--tolerance is {tolerance:g}; it must lie between 0 and 0.5 (0.02: the share within 2 points)")
+        raise UserError(f"--tolerance is {tolerance:g}; it must lie between 0 and 0.5 (0.02: a share within 2 points)")
 
 
 def half_widths(intervals: Mapping[str, tuple[float, float]]) -> dict[str, float]:

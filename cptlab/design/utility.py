@@ -1,9 +1,9 @@
 """Expected shrink of the decision's interval per FLOP, from the present fit's draws.
 
 A draw is a possible truth. If draw j were true, a run at x would measure y = L_j(x) + e, and the draws k would weigh
-w_k ~ exp(-sum over corpora (y - L_k(x))^2 / (2 s^2)); the interval under these weights, averaged over j, is what the run
-is expected to leave (the knowledge gradient of the interval's width; Ryan 2003 for estimates by draws). Nothing is
-refitted, so hundreds of candidates take a fraction of a second.
+w_k ~ exp(-sum over corpora (y - L_k(x))^2 / (2 s^2)); the interval under these weights, averaged over j, is what the
+run is expected to leave (the knowledge gradient, with the interval's width for the gain). Nothing is refitted, so
+hundreds of candidates take a fraction of a second.
 """
 
 from __future__ import annotations
@@ -62,7 +62,8 @@ def choose(
     for _ in range(count):
         costs = np.array([space.cost(point, taken) for point in candidates])
         after = np.array([np.mean(widths(state, known + miss)) for miss in misses])
-        gain = np.where((costs > 0) & (costs <= left) & (now - after > BEYOND * width), (now - after) / costs, -np.inf)
+        useful = (costs > 0) & (costs <= left) & (now - after > BEYOND * width)
+        gain = np.where(useful, (now - after) / np.where(useful, costs, 1.0), -np.inf)
         if not np.isfinite(gain).any():
             break
         best = int(np.argmax(gain))
