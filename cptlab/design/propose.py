@@ -10,6 +10,7 @@ import numpy as np
 
 from cptlab.decisions.next_runs import MIXTURES
 from cptlab.decisions.recommend import recommend
+from cptlab.design.bisect import bisect
 from cptlab.design.space import Point, Space, even_shares
 from cptlab.design.state import State, state
 from cptlab.design.stop import check_tolerance, is_enough, sentence
@@ -71,11 +72,16 @@ def propose(
         runs = [NextRun(tuple(f"{key}={value}" for key, value in run.items())) for run in named]
         return Proposal(False, because, tuple(runs[:count]), now.intervals)
     done = points_of(rows)
-    found = choose(now, space_of(now, done), done, count, budget, seed)
-    if not found:
-        because += "; no run within the budget is expected to narrow it"
-    runs = tuple(NextRun(tuple(overrides(source, one.point)), one) for one in found)
-    return Proposal(False, because, runs, now.intervals)
+    space = space_of(now, done)
+    found = choose(now, space, done, count, budget, seed)
+    runs = [NextRun(tuple(overrides(source, one.point)), one) for one in found]
+    if not found and (point := bisect(now, space, done)) is not None:
+        # Draws that all say the same tell runs apart no more; the choice itself is then what is to be measured.
+        if space.cost(point, done) <= budget:
+            runs = [NextRun(tuple(overrides(source, point)))]
+        else:
+            because += f"; a run costs {space.cost(point, done):.3g} FLOPs, which the budget does not hold"
+    return Proposal(False, because, tuple(runs), now.intervals)
 
 
 def points_of(rows: Observations) -> list[Point]:

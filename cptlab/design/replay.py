@@ -21,8 +21,10 @@ from cptlab.design.utility import choose
 from cptlab.errors import UserError
 from cptlab.fitting.fit import fit
 from cptlab.fitting.result import Fit
+from cptlab.records.observations import Observations
 
-Measure = Callable[[Sequence[Point]], Mapping[str, Any]]
+Table = Mapping[str, Any] | Observations
+Measure = Callable[[Sequence[Point]], Table]
 WAYS = ("utility", "bisect")
 
 
@@ -59,7 +61,7 @@ def replay(
         done.append(point)
 
 
-def judged(table: Mapping[str, Any], question: Question, law: Any, num_draws: int, seed: int) -> State | None:
+def judged(table: Table, question: Question, law: Any, num_draws: int, seed: int) -> State | None:
     """Fit both corpora and ask; None where the runs are too few for the law."""
     try:
         return state(fits_of(table, law, num_draws, seed), question)
@@ -67,9 +69,10 @@ def judged(table: Mapping[str, Any], question: Question, law: Any, num_draws: in
         return None  # a law says itself how much more it needs; the design goes on with another spread-out run
 
 
-def fits_of(table: Mapping[str, Any], law: Any, num_draws: int, seed: int) -> dict[str, Fit]:
+def fits_of(table: Table, law: Any, num_draws: int, seed: int) -> dict[str, Fit]:
     """Corpus -> fit, without held-out refits."""
-    domains = list(dict.fromkeys(np.asarray(table["domain"]).tolist()))
+    known = table.domains if isinstance(table, Observations) else np.asarray(table["domain"]).tolist()
+    domains = list(dict.fromkeys(known))
     options: dict[str, Any] = {"num_draws": num_draws, "seed": seed, "heldout": False}
     return {name: fit(law, table, domain=name, **options) for name in domains}
 
@@ -78,7 +81,5 @@ def _next(now: State | None, space: Space, done: list[Point], way: str, seed: in
     if now is None:
         more = [p for p in start(space, len(done) + 1) if p not in done]
         return more[0] if more else next(iter(space.candidates(done)), None)
-    if way == "bisect":
-        return bisect(now, space, done)
-    found = choose(now, space, done, seed=seed)
-    return found[0].point if found else None
+    found = choose(now, space, done, seed=seed) if way == "utility" else []
+    return found[0].point if found else bisect(now, space, done)
