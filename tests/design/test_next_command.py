@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from known_law import BASE, SIZE, STEPS, TOKENS, domain_loss, general_loss
 
 from cptlab.cli import main
 
@@ -64,8 +65,6 @@ FORM = {
 @pytest.fixture(scope="module")
 def recorded(tmp_path_factory):
     """Records of five shares of a law that meets a cap of 3 % at .45, as train.py would leave them."""
-    from conftest import BASE, SIZE, STEPS, TOKENS, domain_loss, general_loss
-
     folder = tmp_path_factory.mktemp("records")
     for share in (0.0, 0.2, 0.4, 0.6, 0.9):
         name = f"{round(share * 1e6):012x}"
