@@ -1,6 +1,7 @@
 """A run of five corpora goes on without planning again what lies behind it."""
 
 import json
+import random
 import shutil
 
 import pytest
@@ -15,10 +16,9 @@ CORPORA = {"prose": 0.1, "sums": 0.3, "odd": 0.25, "even": 0.2, "words": 0.15}
 
 @pytest.fixture
 def overrides(study, tmp_path):
-    for number, name in enumerate(CORPORA):
-        lines = [
-            json.dumps({"text": " ".join(f"{name}{(i * (number + 3) + j) % 97}" for j in range(40))}) for i in range(99)
-        ]
+    rng = random.Random(0)
+    for name in CORPORA:
+        lines = [json.dumps({"text": " ".join(f"{name}{rng.randrange(97)}" for _ in range(40))}) for _ in range(400)]
         (tmp_path / f"{name}.jsonl").write_text("\n".join(lines) + "\n")
     files = ", ".join(f"{name}: {tmp_path}/{name}.jsonl" for name in CORPORA)
     shares = ", ".join(f"{name}: {share}" for name, share in CORPORA.items())
