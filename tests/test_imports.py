@@ -59,7 +59,7 @@ HOMES_OF = {
     "datasets": {"data/sources/hub.py"},
     "flash_attn": {"training/attention/flash.py"},
     "bitsandbytes": {"optimizers/adamw8bit.py", "optimizers/lion8bit.py", "adapters/layers/nf4.py"},
-    "torchao": {"optimizers/updates/eight_bit.py"},
+    "torchao": {"optimizers/updates/eight_bit.py", "training/parallel/fp8.py"},
     "galore_torch": {"optimizers/updates/projected.py"},
     "schedulefree": {"optimizers/schedule_free.py"},
     "peft": {"adapters/low_rank.py", "export/weights.py"},
