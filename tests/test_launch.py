@@ -75,7 +75,7 @@ def test_help_gives_every_variant_and_every_chosen_key_its_meaning():
     assert not [line for line in keys if not re.match(r"[\w.]+=\S* +\S", line.replace(", ", ","))]
     wrong = run("train.py", "--help", "mixture=rampe")
     assert wrong.returncode == 2
-    assert "mixture=rampe does not exist. Closest: ramp" in wrong.stderr
+    assert "mixture=rampe does not exist. Did you mean ramp?" in wrong.stderr
 
 
 def test_every_variant_has_a_line_in_the_help():
