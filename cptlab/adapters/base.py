@@ -43,6 +43,9 @@ class Adapter(ABC):
     def check(self, machine: Machine) -> None:
         """UserError for a machine, or a missing library, with which this adapter cannot work."""
 
+    def check_model(self, model: PreTrainedModel) -> None:  # noqa: B027 - none adapts nothing
+        """UserError for an architecture that lacks what is adapted; its weights may be nowhere."""
+
     @abstractmethod
     def identity(self) -> dict:
         """Name and fields; {} without an adapter, so that run_ids from before there were any stay."""

@@ -60,6 +60,10 @@ class LowRank(Adapter):
         for package in self.packages:
             require(package, f"adapter={name}", "adapters")
 
+    def check_model(self, model: PreTrainedModel) -> None:
+        """Every target is the name of a linear layer."""
+        self.target_names(model)
+
     def identity(self) -> dict:
         """Name and fields."""
         return {"variant": self.variant_name} | {f.name: getattr(self, f.name) for f in fields(self)}  # type: ignore[attr-defined]

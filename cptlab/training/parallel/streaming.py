@@ -41,19 +41,24 @@ def weights_on_meta() -> Iterator[None]:
 
 def build_on_meta(folder: Path, vocab_size: int, sequence_length: int) -> PreTrainedModel:
     """The architecture of a Hugging Face folder. UserError unless its files hold each of its weights by name."""
-    from transformers import AutoConfig, AutoModelForCausalLM
-
     from cptlab.models.base import check_fits
+
+    model = architecture(folder)
+    check_fits(model, folder, vocab_size, sequence_length)
+    names_in_files(model, folder)
+    return model
+
+
+def architecture(folder: Path) -> PreTrainedModel:
+    """What config.json of a folder describes, weights on the meta device; no weight file is looked at."""
+    from transformers import AutoConfig, AutoModelForCausalLM
 
     try:
         config = AutoConfig.from_pretrained(folder, local_files_only=True)
         with weights_on_meta():
-            model = AutoModelForCausalLM.from_config(config, dtype="float32", attn_implementation="sdpa")
+            return AutoModelForCausalLM.from_config(config, dtype="float32", attn_implementation="sdpa")
     except (ValueError, OSError) as error:
         raise UserError(f"the model in {folder} cannot be built: {' '.join(str(error).split())[:200]}") from error
-    check_fits(model, folder, vocab_size, sequence_length)
-    names_in_files(model, folder)
-    return model
 
 
 def names_in_files(model: nn.Module, folder: Path) -> dict[str, str]:
