@@ -35,6 +35,11 @@ class Adapter(ABC):
     def apply(self, model: PreTrainedModel) -> PreTrainedModel:
         """The same object, adapted: base frozen, adapters trainable. Random weights come from torch's global seed."""
 
+    @property
+    def needs_weights(self) -> bool:
+        """Whether `apply` looks at the base's weights; else they may be on the meta device, and come afterwards."""
+        return False
+
     @abstractmethod
     def merged(self, model: PreTrainedModel) -> PreTrainedModel:
         """A plain Hugging Face model with the same logits; `model` itself stays adapted. Whole parameters only."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +16,24 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 ALL_LINEAR = "all-linear"
+
+
+@contextmanager
+def adapters_stay_real() -> Iterator[None]:
+    """Within, peft moves no adapter to a base on the meta device, where what it has drawn would be lost."""
+    from peft.tuners.lora import LoraLayer
+
+    move = LoraLayer._move_adapter_to_device_of_base_layer
+
+    def unless_meta(layer: Any, *args: Any, **kwargs: Any) -> None:
+        if not layer.get_base_layer().weight.is_meta:
+            move(layer, *args, **kwargs)
+
+    LoraLayer._move_adapter_to_device_of_base_layer = unless_meta  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        LoraLayer._move_adapter_to_device_of_base_layer = move  # type: ignore[method-assign]
 
 
 @dataclass(kw_only=True)
@@ -69,7 +89,10 @@ class LowRank(Adapter):
         return {"variant": self.variant_name} | {f.name: getattr(self, f.name) for f in fields(self)}  # type: ignore[attr-defined]
 
     def inject(self, model: PreTrainedModel, **options: Any) -> PreTrainedModel:
-        """peft's layers put around the targets; everything else frozen, but for the embeddings if they are trained."""
+        """peft's layers put around the targets; everything else frozen, but for the embeddings if they are trained.
+
+        A base on the meta device gets adapters with memory, the same numbers as beside a base with weights.
+        """
         from peft import LoraConfig, inject_adapter_in_model
 
         config = LoraConfig(
@@ -78,7 +101,8 @@ class LowRank(Adapter):
             init_lora_weights=True if self.init == "default" else self.init,  # type: ignore[arg-type]
             **options,
         )  # fmt: skip
-        inject_adapter_in_model(config, model)
+        with adapters_stay_real():
+            inject_adapter_in_model(config, model)
         if self.train_embeddings:
             for end in (model.get_input_embeddings(), model.get_output_embeddings()):
                 if end is not None:

@@ -48,7 +48,7 @@ def build_model(point: Point) -> PreTrainedModel:
 
     config, vocab_size = point.config, point.corpora.vocab_size
     folder = config.model.folder()
-    if folder is not None and is_sharded(config.machine) and not config.adapter.identity():
+    if folder is not None and is_sharded(config.machine) and not config.adapter.needs_weights:
         from cptlab.training.parallel.streaming import build_on_meta
 
         return build_on_meta(folder, vocab_size, config.data.sequence_length)

@@ -62,7 +62,7 @@ def architecture(folder: Path) -> PreTrainedModel:
 
 
 def names_in_files(model: nn.Module, folder: Path) -> dict[str, str]:
-    """{parameter: its name in the safetensors files}, tied ones once.
+    """{parameter on the meta device: its name in the safetensors files}, tied ones once.
 
     UserError where one is missing or has another shape: the files of an older or fused format.
     """
@@ -70,7 +70,10 @@ def names_in_files(model: nn.Module, folder: Path) -> dict[str, str]:
     prefix = f"{getattr(model, 'base_model_prefix', '')}."
     found = {}
     for name, parameter in model.named_parameters():
+        if not parameter.is_meta:  # an adapter's
+            continue
         aliases = [other for other, p in model.named_parameters(remove_duplicate=False) if p is parameter]
+        aliases = [alias.replace(".base_layer.", ".") for alias in aliases]  # what an adapter stands around
         candidates = [*aliases, *(alias.removeprefix(prefix) for alias in aliases)]
         match = next((key for key in candidates if shapes.get(key) == tuple(parameter.shape)), None)
         if match is None:
