@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from cptlab.adapters.base import Adapter, Machine
 from cptlab.errors import UserError, closest, require
@@ -16,24 +14,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 ALL_LINEAR = "all-linear"
-
-
-@contextmanager
-def adapters_stay_real() -> Iterator[None]:
-    """Within, peft moves no adapter to a base on the meta device, where what it has drawn would be lost."""
-    from peft.tuners.lora import LoraLayer
-
-    move = LoraLayer._move_adapter_to_device_of_base_layer
-
-    def unless_meta(layer: Any, *args: Any, **kwargs: Any) -> None:
-        if not layer.get_base_layer().weight.is_meta:
-            move(layer, *args, **kwargs)
-
-    LoraLayer._move_adapter_to_device_of_base_layer = unless_meta  # type: ignore[method-assign]
-    try:
-        yield
-    finally:
-        LoraLayer._move_adapter_to_device_of_base_layer = move  # type: ignore[method-assign]
 
 
 @dataclass(kw_only=True)
@@ -101,13 +81,30 @@ class LowRank(Adapter):
             init_lora_weights=True if self.init == "default" else self.init,  # type: ignore[arg-type]
             **options,
         )  # fmt: skip
-        with adapters_stay_real():
-            inject_adapter_in_model(config, model)
+        waiting = self._without_memory(model)
+        inject_adapter_in_model(config, model)
+        for name, weight in waiting.items():
+            cast("Any", model.get_submodule(name)).base_layer.weight = weight.requires_grad_(False)
         if self.train_embeddings:
             for end in (model.get_input_embeddings(), model.get_output_embeddings()):
                 if end is not None:
                     end.weight.requires_grad_(True)  # type: ignore[union-attr]
         return model
+
+    def _without_memory(self, model: PreTrainedModel) -> dict[str, nn.Parameter]:
+        """{target: its weight on the meta device}, in whose place one number now stands for all on the CPU.
+
+        Else peft would move what it draws to the meta device, where it is lost.
+        """
+        import torch
+
+        found = {}
+        for name in self.target_names(model):
+            layer = cast("nn.Linear", model.get_submodule(name))
+            if layer.weight.is_meta:
+                found[name] = layer.weight
+                layer.weight = torch.nn.Parameter(torch.zeros(1, 1).expand(layer.weight.shape), requires_grad=False)
+        return found
 
     def target_names(self, model: PreTrainedModel) -> list[str]:
         """Full names of the linear layers that are adapted. UserError for a target that the model does not have."""
