@@ -35,6 +35,11 @@ class Adapter(ABC):
     def apply(self, model: PreTrainedModel) -> PreTrainedModel:
         """The same object, adapted: base frozen, adapters trainable. Random weights come from torch's global seed."""
 
+    @property
+    def needs_weights(self) -> bool:
+        """Whether `apply` looks at the base's weights; else they may be on the meta device, and come afterwards."""
+        return False
+
     @abstractmethod
     def merged(self, model: PreTrainedModel) -> PreTrainedModel:
         """A plain Hugging Face model with the same logits; `model` itself stays adapted. Whole parameters only."""
@@ -42,6 +47,9 @@ class Adapter(ABC):
     @abstractmethod
     def check(self, machine: Machine) -> None:
         """UserError for a machine, or a missing library, with which this adapter cannot work."""
+
+    def check_model(self, model: PreTrainedModel) -> None:  # noqa: B027 - none adapts nothing
+        """UserError for an architecture that lacks what is adapted; its weights may be nowhere."""
 
     @abstractmethod
     def identity(self) -> dict:

@@ -22,6 +22,11 @@ class DoRA(LowRank):
 
     inits = ("default", "gaussian", "orthogonal")
 
+    @property
+    def needs_weights(self) -> bool:
+        """The lengths of their rows are what m starts from."""
+        return True
+
     def apply(self, model: PreTrainedModel) -> PreTrainedModel:
         """Base frozen; A, B and m trained."""
         self.target_names(model)

@@ -24,6 +24,11 @@ class LoRA(LowRank):
 
     inits = ("default", "gaussian", "orthogonal", "pissa", "olora")
 
+    @property
+    def needs_weights(self) -> bool:
+        """Where A and B are made of a part of the base."""
+        return self.init in ("pissa", "olora")
+
     def apply(self, model: PreTrainedModel) -> PreTrainedModel:
         """Base frozen, A and B trained."""
         self.target_names(model)

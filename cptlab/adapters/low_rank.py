@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from cptlab.adapters.base import Adapter, Machine
 from cptlab.errors import UserError, closest, require
@@ -60,12 +60,19 @@ class LowRank(Adapter):
         for package in self.packages:
             require(package, f"adapter={name}", "adapters")
 
+    def check_model(self, model: PreTrainedModel) -> None:
+        """Every target is the name of a linear layer."""
+        self.target_names(model)
+
     def identity(self) -> dict:
         """Name and fields."""
         return {"variant": self.variant_name} | {f.name: getattr(self, f.name) for f in fields(self)}  # type: ignore[attr-defined]
 
     def inject(self, model: PreTrainedModel, **options: Any) -> PreTrainedModel:
-        """peft's layers put around the targets; everything else frozen, but for the embeddings if they are trained."""
+        """peft's layers put around the targets; everything else frozen, but for the embeddings if they are trained.
+
+        A base on the meta device gets adapters with memory, the same numbers as beside a base with weights.
+        """
         from peft import LoraConfig, inject_adapter_in_model
 
         config = LoraConfig(
@@ -74,12 +81,30 @@ class LowRank(Adapter):
             init_lora_weights=True if self.init == "default" else self.init,  # type: ignore[arg-type]
             **options,
         )  # fmt: skip
+        waiting = self._without_memory(model)
         inject_adapter_in_model(config, model)
+        for name, weight in waiting.items():
+            cast("Any", model.get_submodule(name)).base_layer.weight = weight.requires_grad_(False)
         if self.train_embeddings:
             for end in (model.get_input_embeddings(), model.get_output_embeddings()):
                 if end is not None:
                     end.weight.requires_grad_(True)  # type: ignore[union-attr]
         return model
+
+    def _without_memory(self, model: PreTrainedModel) -> dict[str, nn.Parameter]:
+        """{target: its weight on the meta device}, in whose place one number now stands for all on the CPU.
+
+        Else peft would move what it draws to the meta device, where it is lost.
+        """
+        import torch
+
+        found = {}
+        for name in self.target_names(model):
+            layer = cast("nn.Linear", model.get_submodule(name))
+            if layer.weight.is_meta:
+                found[name] = layer.weight
+                layer.weight = torch.nn.Parameter(torch.zeros(1, 1).expand(layer.weight.shape), requires_grad=False)
+        return found
 
     def target_names(self, model: PreTrainedModel) -> list[str]:
         """Full names of the linear layers that are adapted. UserError for a target that the model does not have."""

@@ -39,6 +39,11 @@ class QLoRA(LowRank):
             raise UserError("adapter=qlora does not go with machine.offload=true; use adapter=lora with it")
         super().check(machine)
 
+    @property
+    def needs_weights(self) -> bool:
+        """They are quantised."""
+        return True
+
     def apply(self, model: PreTrainedModel) -> PreTrainedModel:
         """Targets quantised and frozen, A and B trained."""
         from cptlab.adapters.layers.nf4 import NF4Linear

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from cptlab.errors import UserError
 from cptlab.launch import CONF, dict_override, explain, typed
+from cptlab.sweeps.slurm.choose import chosen
 from cptlab.variants import HOMES
 
 if TYPE_CHECKING:
@@ -76,7 +77,10 @@ def compose_points(points: list[list[str]]) -> list[TrainConfig]:
 
 
 def check_points(points: list[list[str]]) -> list[Point]:
-    """Compose all points, then open their corpora, base and order; the first mistake names its point."""
+    """Compose all points, then open their corpora, base and order; the first mistake names its point.
+
+    Whether machine, model, adapter and tokenizer go together is looked at once for points that share them.
+    """
     # All are composed before a corpus is built for any: the cheap mistakes answer at once.
     return open_points(points, compose_points(points))
 
@@ -86,7 +90,8 @@ def open_points(points: list[list[str]], configs: list[TrainConfig]) -> list[Poi
     from cptlab.training.point import open_point
 
     known: dict[str, Any] = {}
-    opened = [_named(points, i, lambda i=i: open_point(configs[i], known)) for i in range(len(points))]
+    here = "slurm" not in chosen(points[0])  # a login node has no GPU, the jobs' machines have
+    opened = [_named(points, i, lambda i=i: open_point(configs[i], known, here)) for i in range(len(points))]
     first: dict[str, int] = {}
     for i, point in enumerate(opened):
         before = first.setdefault(point.run_id, i)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from cptlab.errors import UserError
 from cptlab.records.run import FAILED, FINISHED, INTERRUPTED
 from cptlab.training.build import attention_of, build_model, prepare_torch, save_model, silence_libraries
 from cptlab.training.checkpoint.disk import predict, refuse_small_disk
@@ -56,9 +58,8 @@ def attempt(
         lock.watch(progress.place)
     refuse_small_disk(folder.path, predict(config, facts.num_params_total, count_trainable(model)[0]))
     resume = find_resume(folder.path, facts, config.checkpoint.allow_other_resolution, progress.note)
-    config.tracking.start(asdict(facts), folder.path)
-    folder.begin(facts)
-    recorder = Recorder(config, point.corpora, stream, folder, progress)
+    begin = Beginning(lambda: (config.tracking.start(asdict(facts), folder.path), folder.begin(facts)))
+    recorder = Recorder(config, point.corpora, stream, folder, progress, begin)
     checkpointing = Checkpointing(config.checkpoint, folder, facts, stream, resume, stop, progress.note)
     status, reason, weights, throughput = FINISHED, "", "", {}
     ended: BaseException | None = None
@@ -73,12 +74,16 @@ def attempt(
         where = f"; goes on from {checkpointing.kept}" if checkpointing.saved_step else " before the first step"
         status, reason, ended = INTERRUPTED, f"{stop.name or 'stopped'}{where}", error
     except Exception as error:  # noqa: BLE001 - the record says why, and the grid goes on
+        if isinstance(error, UserError) and not begin.done:  # refused while it was set up: nothing of it is recorded
+            progress.close()
+            raise
         reason = f"{' '.join(str(error).split())[:300] or type(error).__name__}"
         if is_out_of_memory(error):
             reason = out_of_memory(config, params[1], model.config)
         status = FAILED
         leave_note(reason)
     progress.close()
+    begin()  # a failure before the first step is recorded too
     seconds = time.monotonic() - started
     of_attempt = {name: getattr(facts, name) for name in ("git_sha", "dirty", "versions", "hardware", "started")}
     of_attempt |= {"resolved": facts.resolved, "world_size": facts.world_size, "from_step": resume.step}
@@ -97,6 +102,19 @@ def attempt(
     if status != FINISHED or config.machine.world_size == 1:  # several processes that have finished end alike
         leave(stop, ended, folder.writes)
     return Outcome(point.run_id, folder.path, status, reason, recorder.losses, seconds)
+
+
+class Beginning:
+    """The record and its mirror begun, once; `done` says whether they are."""
+
+    def __init__(self, begin: Callable[[], object]) -> None:
+        self.begin, self.done = begin, False
+
+    def __call__(self) -> None:
+        """At the first call."""
+        if not self.done:
+            self.begin()
+            self.done = True
 
 
 def leave(stop: Stop, ended: BaseException | None, first: bool) -> None:

@@ -31,12 +31,32 @@ def prepare_torch(config: TrainConfig) -> None:
     torch.manual_seed(config.seed)
 
 
+def keep_hub_kernels_out() -> None:
+    """bitsandbytes, while it is imported, asks the hub for a CPU kernel where the package `kernels` is installed.
+
+    A run takes no network and no code that its environment does not hold, so it is imported as if that were absent.
+    """
+    import importlib
+    import sys
+    from importlib.util import find_spec
+
+    if "bitsandbytes" in sys.modules or "kernels" in sys.modules or not find_spec("kernels"):
+        return
+    if find_spec("bitsandbytes"):
+        sys.modules["kernels"] = None  # type: ignore[assignment] # an import of it fails
+        try:
+            importlib.import_module("bitsandbytes")
+        finally:
+            del sys.modules["kernels"]
+
+
 def silence_libraries() -> None:
     """Banners, progress bars and what torchao says of kernels for other GPUs would break the lines of a grid."""
     import logging
 
     for library in NOISY:
         logging.getLogger(library).setLevel(logging.ERROR)
+    keep_hub_kernels_out()  # transformers and peft import bitsandbytes too
     from transformers.utils import logging as transformers_logging  # it imports torchao, where that is installed
 
     transformers_logging.disable_progress_bar()
@@ -48,7 +68,7 @@ def build_model(point: Point) -> PreTrainedModel:
 
     config, vocab_size = point.config, point.corpora.vocab_size
     folder = config.model.folder()
-    if folder is not None and is_sharded(config.machine) and not config.adapter.identity():
+    if folder is not None and is_sharded(config.machine) and not config.adapter.needs_weights:
         from cptlab.training.parallel.streaming import build_on_meta
 
         return build_on_meta(folder, vocab_size, config.data.sequence_length)

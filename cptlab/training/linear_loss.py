@@ -134,7 +134,7 @@ def fused_passes() -> Callable[..., Passes]:
     """`plain_passes` compiled; `eager_passes` where torch cannot compile."""
     from cptlab.training.parallel.compile import Compiled
 
-    return Compiled(eager_passes, torch.compile(plain_passes), [])
+    return Compiled(eager_passes, torch.compile(plain_passes), [], "the loss runs")
 
 
 def cross_entropy_of_logits(

@@ -61,6 +61,11 @@ class Machine:
                 f"machine.tensor_parallel={self.tensor_parallel} needs machine.strategy=fsdp and a number of processes"
                 f" that it divides (there are {self.world_size})"
             )
+        if self.tensor_parallel > 1 and self.precision == "fp8":
+            raise UserError(
+                "machine.precision=fp8 does not go with machine.tensor_parallel, whose matrices lie in parts; use"
+                " machine.precision=bf16, or machine.tensor_parallel=1 (fsdp shares the weights out too)"
+            )
         if self.offload and self.accelerator == "cpu":
             raise UserError("machine.offload moves weights from a GPU to the CPU, where they are here; leave it false")
         if self.offload and self.strategy not in ("fsdp", "hsdp"):

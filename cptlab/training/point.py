@@ -12,13 +12,12 @@ from cptlab.errors import UserError
 from cptlab.models.base import Base
 from cptlab.records.run import RunFolder
 from cptlab.training.facts import identify
-from cptlab.training.parallel.fp8 import check_fp8
+from cptlab.training.fits import check_layers, check_machine, check_vocabulary, read_config
 from cptlab.training.parallel.launch import check_processes
 from cptlab.training.parallel.ranks import is_first_process
 
 if TYPE_CHECKING:
     from cptlab.config import TrainConfig
-    from cptlab.training.machine import Machine
 
 
 @dataclass(frozen=True)
@@ -37,24 +36,26 @@ class Point:
         return self.folder.path.name
 
 
-def open_point(config: TrainConfig, known: dict[str, Any] | None = None) -> Point:
-    """Open corpora, base and order. UserError for anything that does not fit together; no torch yet.
+def open_point(config: TrainConfig, known: dict[str, Any] | None = None, here: bool = True) -> Point:
+    """Open corpora, base and order. UserError for anything that does not fit together; no weight is read but to hash it.
 
     known: filled with what was opened; the points of a grid share it, so that a base is hashed once.
+    here: whether it will train on this machine, whose GPUs are then looked at.
     """
     check_processes(config.machine, config.rows_per_step)
-    check_fp8(config.machine)
-    check_devices(config.machine)
     known = {} if known is None else known
     if repr(config.model) not in known:
         known[repr(config.model)] = config.model.base(), config.model.folder()
     base, weights = known[repr(config.model)]
+    check_together(config, weights, known, here)
     text = repr((config.data, config.selection, str(weights)))
     if text not in known:
         known[text] = prepare(config.data, str(weights) if weights else None, config.selection)
         if weights and config.data.tokenizer != "auto":
             check_tokenizer(known[text], weights)
     corpora = known[text]
+    if weights:
+        check_vocabulary(known[weights], weights, corpora.vocab_size, config.data.sequence_length)
     stream = TokenStream.plan(
         {name: splits["train"] for name, splits in corpora.corpora.items()}, config.mixture, config.replay,
         general=config.data.general, steps=config.steps, rows_per_step=config.rows_per_step,
@@ -66,19 +67,27 @@ def open_point(config: TrainConfig, known: dict[str, Any] | None = None) -> Poin
     return Point(config, corpora, base, stream, folder)
 
 
-def check_devices(machine: Machine) -> None:
-    """UserError for GPUs that are not there. torch is imported only where a GPU is asked for."""
-    if machine.accelerator != "gpu":
-        return
-    import torch
+def check_together(config: TrainConfig, weights: Path | None, known: dict[str, Any], here: bool) -> None:
+    """What can be refused before a corpus is built, once for points that share it. `known[weights]` is its config.json."""
+    if weights not in known:
+        known[weights] = read_config(weights)
+    kind = known[weights].get("model_type", "llama")  # what model=tiny builds
+    seen = repr((config.machine, kind))
+    if seen not in known:
+        check_machine(config.machine, kind, here)
+        known[seen] = True
+    length = config.data.sequence_length
+    seen = repr((config.model, config.adapter, config.machine.tensor_parallel, length))
+    if seen not in known:
+        check_layers(config, weights)
+        known[seen] = True
+    named = str(weights) if config.data.tokenizer == "auto" else config.data.tokenizer
+    seen = repr((weights, named, length))
+    if weights and seen not in known and Path(named).exists():  # else its size is known with the corpora
+        from cptlab.data.tokenizer import load_tokenizer
 
-    if not torch.cuda.is_available():
-        raise UserError("machine.accelerator is gpu but torch sees none; use machine=cpu_1 or install a CUDA torch")
-    if torch.cuda.device_count() < machine.devices:
-        raise UserError(
-            f"machine.devices is {machine.devices} but torch sees {torch.cuda.device_count()} GPUs; set"
-            " machine.devices to what is here"
-        )
+        check_vocabulary(known[weights], weights, load_tokenizer(named).vocab_size, length)
+        known[seen] = True
 
 
 def check_tokenizer(corpora: Corpora, weights: Path) -> None:

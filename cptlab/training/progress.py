@@ -1,10 +1,20 @@
 """What a reader sees of a run: a bar in a terminal, plain lines at evaluations elsewhere."""
 
+import os
 import sys
 import time
 from collections.abc import Mapping
 
 from cptlab.training.throughput import Throughput
+
+
+def say(text: str, end: str = "\n") -> None:
+    """Write to stderr. Where its reader has gone (`2>&1 | head`) the run goes on, and is silent from then on."""
+    try:
+        print(text, end=end, file=sys.stderr, flush=True)
+    except BrokenPipeError:
+        # The descriptor, not only Python's object: libraries write there too, and what is left is flushed at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
 
 
 class Progress:
@@ -29,8 +39,7 @@ class Progress:
             bar = "█" * filled + "░" * (24 - filled)
             place = f"{self.name} {bar} {step}/{self.steps}"
             text = f"{place}  {self._speed(step)}  train {train_loss:.3f}{_losses(losses)}"
-            sys.stderr.write(f"\r\x1b[2K{text}")
-            sys.stderr.flush()
+            say(f"\r\x1b[2K{text}", end="")
 
     def evaluated(self, step: int, losses: Mapping[str, float]) -> None:
         """After an evaluation; starts the clock at the first one."""
@@ -38,13 +47,13 @@ class Progress:
             self.started = time.monotonic()
         if self.plain:
             speed = f"  {self._speed(step)}" if step else "  before the first update"
-            print(f"{self.name} step {step}/{self.steps}{_losses(losses)}{speed}", file=sys.stderr, flush=True)
+            say(f"{self.name} step {step}/{self.steps}{_losses(losses)}{speed}")
 
     def decided(self, step: int, shares: Mapping[str, float]) -> None:
         """After a decision of a mixture that learns."""
         if self.plain:
             text = "".join(f"  {name} {share:.3f}" for name, share in shares.items())
-            print(f"{self.name} step {step}/{self.steps} mixture{text}", file=sys.stderr, flush=True)
+            say(f"{self.name} step {step}/{self.steps} mixture{text}")
 
     def resumed(self, step: int) -> None:
         """An attempt goes on from a step; starts the clock there."""
@@ -59,12 +68,12 @@ class Progress:
     def note(self, text: str) -> None:
         """A line that a reader must not miss, quiet or not."""
         if self.speaks:
-            print(f"\r\x1b[2K{text}" if self.terminal else text, file=sys.stderr, flush=True)
+            say(f"\r\x1b[2K{text}" if self.terminal else text)
 
     def close(self) -> None:
         """Leave the bar's line."""
         if self.terminal:
-            sys.stderr.write("\n")
+            say("")
 
     def _speed(self, step: int) -> str:
         seconds = max(time.monotonic() - self.started, 1e-9)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import lightning as L
@@ -39,7 +39,10 @@ class Recorder(L.Callback):
         stream: TokenStream,
         folder: RunFolder,
         progress: Progress,
+        begin: Callable[[], None] = lambda: None,
     ):
+        """begin: starts the record, once training has been set up."""
+        self.begin = begin
         self.folder, self.stream, self.progress, self.tracking = folder, stream, progress, config.tracking
         self.batch_rows, self.token_bytes = config.evaluation.batch_rows, corpora.token_bytes
         self.steps = set(evaluation_steps(stream.steps, config.evaluation.points, config.evaluation.spacing))
@@ -64,6 +67,7 @@ class Recorder(L.Callback):
 
     def on_train_start(self, trainer: L.Trainer, pl_module: CPTModule) -> None:
         """Before the first update: the base losses. A run that goes on has them."""
+        self.begin()
         if pl_module.step == 0:
             self.record(pl_module, 0)
         else:

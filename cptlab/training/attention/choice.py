@@ -45,24 +45,27 @@ def check(requested: str, device_type: str, dtype: str | torch.dtype) -> None:
         raise UserError(f"machine.attention={requested}: {problem}; machine.attention=auto would take {instead}")
 
 
-def choose(requested: str, device_type: str, dtype: str | torch.dtype, model_type: str = "") -> Choice:
+def choose(
+    requested: str, device_type: str, dtype: str | torch.dtype, model_type: str = "", run_kernels: bool = True
+) -> Choice:  # fmt: skip
     """The backend of a run on this machine.
 
     requested: one of ATTENTIONS; device_type, dtype: as in `check`; model_type: `config.model_type` of transformers.
-    On "cuda" torch is imported and a kernel that is installed is run once on a few numbers.
+    On "cuda" torch is imported, and a kernel that is installed is run once on a few numbers unless `run_kernels` is
+    false: a process that only looks ahead leaves the GPU alone.
     UserError for a backend that is unknown, absent or cannot work: how to get it, and what auto would take.
     """
     check(requested, device_type, dtype)
     if requested == "auto":
-        return automatic(device_type, dtype, model_type)
-    problem = obstacle(requested, device_type, dtype, model_type)
+        return automatic(device_type, dtype, model_type, run_kernels)
+    problem = obstacle(requested, device_type, dtype, model_type, run_kernels)
     if problem:
-        instead = automatic(device_type, dtype, model_type).name
+        instead = automatic(device_type, dtype, model_type, run_kernels).name
         raise UserError(f"machine.attention={requested}: {problem}; machine.attention=auto would take {instead}")
     return Choice(requested, "as asked for", device_type)
 
 
-def automatic(device_type: str, dtype: str | torch.dtype, model_type: str) -> Choice:
+def automatic(device_type: str, dtype: str | torch.dtype, model_type: str, run_kernels: bool = True) -> Choice:
     """The first of the order that nothing stands against; `why` names what stands against the ones before it."""
     if model_type in ODD_SCORES:
         return Choice("eager", f"{model_type} needs the model's own function, {ODD_SCORES[model_type]}", device_type)
@@ -70,7 +73,7 @@ def automatic(device_type: str, dtype: str | torch.dtype, model_type: str) -> Ch
         return Choice("sdpa", f"flash kernels need a GPU, and flex has no backward on a {device_type}", device_type)
     against = []
     for name in order():
-        problem = obstacle(name, device_type, dtype, model_type)
+        problem = obstacle(name, device_type, dtype, model_type, run_kernels)
         if not problem:
             return Choice(name, "; ".join(against) or "the first choice for this GPU", device_type)
         against.append(f"{name}: {problem}")
@@ -86,13 +89,15 @@ def order() -> tuple[str, ...]:
     return (*newest, "flash_attention_2", "varlen", "flex", "sdpa")
 
 
-def obstacle(name: str, device_type: str, dtype: str | torch.dtype, model_type: str) -> str:
+def obstacle(
+    name: str, device_type: str, dtype: str | torch.dtype, model_type: str, run_kernels: bool = True
+) -> str:  # fmt: skip
     """What stands against a backend here: device, precision, model, package or a kernel that fails; "" if nothing."""
     if name == "eager":
         return ""
     if model_type in ODD_SCORES:
         return f"model type {model_type} needs eager, {ODD_SCORES[model_type]}"
-    return misfit(name, device_type, dtype) or missing_package(name) or kernel_fails(name)
+    return misfit(name, device_type, dtype) or missing_package(name) or (kernel_fails(name) if run_kernels else "")
 
 
 def misfit(name: str, device_type: str, dtype: str | torch.dtype) -> str:

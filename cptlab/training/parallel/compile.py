@@ -1,8 +1,7 @@
-"""torch.compile of each block; where it cannot, one line says so and the blocks run as they are."""
+"""torch.compile of blocks and loss; where it cannot, one line says so and they run as they are."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -11,10 +10,10 @@ if TYPE_CHECKING:
 
 
 class Compiled:
-    """The compiled forward of one block. `given_up` is shared by all blocks of a model."""
+    """A function and its compiled self. given_up: shared by all that end compiling together; what: their name."""
 
-    def __init__(self, forward: Callable, compiled: Callable, given_up: list[str]) -> None:
-        self.forward, self.compiled, self.given_up = forward, compiled, given_up
+    def __init__(self, forward: Callable, compiled: Callable, given_up: list[str], what: str) -> None:
+        self.forward, self.compiled, self.given_up, self.what = forward, compiled, given_up, what
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Compiled, unless compiling has failed."""
@@ -23,12 +22,16 @@ class Compiled:
         from torch._dynamo.exc import TorchDynamoException
         from torch._inductor.exc import InductorError
 
+        from cptlab.training.parallel.ranks import is_first_process
+        from cptlab.training.progress import say
+
         try:
             return self.compiled(*args, **kwargs)
         except (TorchDynamoException, InductorError) as error:
             why = " ".join(str(error).split()).split(". ")[0][:200] or type(error).__name__
             self.given_up.append(why)
-            print(f"machine.compile: blocks run uncompiled, because {why}", file=sys.stderr, flush=True)
+            if is_first_process():
+                say(f"machine.compile: {self.what} uncompiled, because {why}")
             return self.forward(*args, **kwargs)
 
 
@@ -43,7 +46,7 @@ def compile_blocks(network: nn.Module, blocks: list[nn.Module], mode: str) -> No
     torch_mode = "max-autotune" if mode == "max_autotune" else None
     for block in blocks:
         forward = block.forward
-        block.forward = Compiled(forward, torch.compile(forward, mode=torch_mode), given_up)
+        block.forward = Compiled(forward, torch.compile(forward, mode=torch_mode), given_up, "blocks run")
     if mode == "max_autotune":
         # CUDA graphs reuse their outputs' memory from one pass of the network to the next, not within it.
         network.register_forward_pre_hook(lambda *_: torch.compiler.cudagraph_mark_step_begin())

@@ -38,10 +38,11 @@ def check_capability() -> None:
         )
 
 
-def to_fp8(blocks: list[nn.Module], sharded: bool) -> int:
+def to_fp8(blocks: list[nn.Module], sharded: bool, emulate: bool = False) -> int:
     """In place: the matrices of the blocks whose sides are multiples of 16, scaled per tensor; returns their number.
 
-    Norms, embeddings and head stay in bf16. Under FSDP the weights travel in FP8 too.
+    Norms, embeddings and head stay in bf16. Under FSDP the weights travel in FP8 too. emulate: round to FP8 and
+    multiply in the inputs' type, which any device can: for tests.
     """
     from torch import nn
     from torchao.float8 import Float8LinearConfig, convert_to_float8_training
@@ -49,7 +50,7 @@ def to_fp8(blocks: list[nn.Module], sharded: bool) -> int:
     def fits(module: nn.Module, name: str) -> bool:
         return isinstance(module, nn.Linear) and not (module.in_features % 16 or module.out_features % 16)
 
-    config = Float8LinearConfig(enable_fsdp_float8_all_gather=sharded)
+    config = Float8LinearConfig(enable_fsdp_float8_all_gather=sharded, emulate=emulate)
     for block in blocks:
         convert_to_float8_training(block, config=config, module_filter_fn=fits)
     return sum(type(module).__name__ == "Float8Linear" for block in blocks for module in block.modules())

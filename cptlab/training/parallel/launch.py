@@ -61,7 +61,10 @@ def must_start(machine: Machine) -> bool:
 
 
 def check_processes(machine: Machine, rows_per_step: int) -> None:
-    """UserError unless the processes that are here, or can be started, are those of the machine and share the rows."""
+    """UserError unless the processes that are here, or can be started, are those of the machine and share the rows.
+
+    A pass takes no more rows than a process has.
+    """
     world, joined = machine.world_size, joined_world()
     if joined not in (1, world):
         raise UserError(
@@ -79,6 +82,12 @@ def check_processes(machine: Machine, rows_per_step: int) -> None:
         raise UserError(
             f"rows_per_step is {rows_per_step}, which {readers} processes cannot share evenly; use"
             f" {f'{lower} or ' if lower else ''}{upper}"
+        )
+    own = rows_per_step // readers
+    if machine.micro_rows > own:
+        raise UserError(
+            f"machine.micro_rows is {machine.micro_rows} but a process has {own} rows of the {rows_per_step} a step; use"
+            f" {own} or less, or 0 for all at once"
         )
 
 

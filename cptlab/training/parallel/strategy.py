@@ -49,8 +49,22 @@ def plugins_of(machine: Machine) -> list[Any]:
         return [TorchElasticEnvironment()]
     if joined_world() == 1:
         return [LightningEnvironment()]
-    os.environ.setdefault("SLURM_NTASKS_PER_NODE", str(machine.devices))  # Lightning asks for it; srun -n leaves it out
+    os.environ |= step_of_job(machine)
     return [SLURMEnvironment(auto_requeue=False)]
+
+
+def step_of_job(machine: Machine) -> dict[str, str]:
+    """The numbers of this srun under the names of its job, which Lightning reads.
+
+    A step may be a part of its job, and several steps may share a machine: each has its own tasks and its own port.
+    """
+    env = os.environ
+    job, step = (int(env.get(name) or 0) for name in ("SLURM_JOB_ID", "SLURM_STEP_ID"))
+    found = {"SLURM_NTASKS": str(joined_world()), "SLURM_NNODES": str(machine.nodes),
+             "SLURM_NTASKS_PER_NODE": str(machine.devices)}  # fmt: skip
+    if nodes := env.get("SLURM_STEP_NODELIST"):
+        found["SLURM_NODELIST"] = nodes
+    return found | {"MASTER_PORT": env.get("MASTER_PORT") or str(15000 + (job + 101 * step) % 5000)}
 
 
 def is_sharded(machine: Machine) -> bool:

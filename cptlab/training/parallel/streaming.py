@@ -41,23 +41,28 @@ def weights_on_meta() -> Iterator[None]:
 
 def build_on_meta(folder: Path, vocab_size: int, sequence_length: int) -> PreTrainedModel:
     """The architecture of a Hugging Face folder. UserError unless its files hold each of its weights by name."""
-    from transformers import AutoConfig, AutoModelForCausalLM
-
     from cptlab.models.base import check_fits
 
-    try:
-        config = AutoConfig.from_pretrained(folder, local_files_only=True)
-        with weights_on_meta():
-            model = AutoModelForCausalLM.from_config(config, dtype="float32", attn_implementation="sdpa")
-    except (ValueError, OSError) as error:
-        raise UserError(f"the model in {folder} cannot be built: {' '.join(str(error).split())[:200]}") from error
+    model = architecture(folder)
     check_fits(model, folder, vocab_size, sequence_length)
     names_in_files(model, folder)
     return model
 
 
+def architecture(folder: Path) -> PreTrainedModel:
+    """What config.json of a folder describes, weights on the meta device; no weight file is looked at."""
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    try:
+        config = AutoConfig.from_pretrained(folder, local_files_only=True)
+        with weights_on_meta():
+            return AutoModelForCausalLM.from_config(config, dtype="float32", attn_implementation="sdpa")
+    except (ValueError, OSError) as error:
+        raise UserError(f"the model in {folder} cannot be built: {' '.join(str(error).split())[:200]}") from error
+
+
 def names_in_files(model: nn.Module, folder: Path) -> dict[str, str]:
-    """{parameter: its name in the safetensors files}, tied ones once.
+    """{parameter on the meta device: its name in the safetensors files}, tied ones once.
 
     UserError where one is missing or has another shape: the files of an older or fused format.
     """
@@ -65,7 +70,10 @@ def names_in_files(model: nn.Module, folder: Path) -> dict[str, str]:
     prefix = f"{getattr(model, 'base_model_prefix', '')}."
     found = {}
     for name, parameter in model.named_parameters():
+        if not parameter.is_meta:  # an adapter's
+            continue
         aliases = [other for other, p in model.named_parameters(remove_duplicate=False) if p is parameter]
+        aliases = [alias.replace(".base_layer.", ".") for alias in aliases]  # what an adapter stands around
         candidates = [*aliases, *(alias.removeprefix(prefix) for alias in aliases)]
         match = next((key for key in candidates if shapes.get(key) == tuple(parameter.shape)), None)
         if match is None:

@@ -15,13 +15,19 @@ ROWS = ("self_attn.o_proj", "mlp.down_proj")
 
 
 def split_matrices(blocks: list[nn.Module], mesh: DeviceMesh) -> None:
-    """In place: two all-reduces a block and direction. mesh: the processes that share each matrix.
-
-    UserError for a block that has other matrices, or heads that the processes cannot share evenly.
-    """
+    """In place: two all-reduces a block and direction. mesh: the processes that share each matrix; UserError as below."""
     from torch.distributed.tensor.parallel import ColwiseParallel, RowwiseParallel, parallelize_module
     from torch.distributed.tensor.parallel.style import ParallelStyle
 
+    check_blocks(blocks, mesh.size())
+    for block in blocks:
+        plan: dict[str, ParallelStyle] = {name: ColwiseParallel() for name in COLUMNS}
+        plan |= {name: RowwiseParallel() for name in ROWS}
+        parallelize_module(block, mesh, plan)
+
+
+def check_blocks(blocks: list[nn.Module], size: int) -> None:
+    """UserError for a block that has other matrices, or heads that `size` processes cannot share evenly."""
     for block in blocks:
         names = {name for name, _ in block.named_modules()}
         missing = sorted({*COLUMNS, *ROWS} - names)
@@ -31,13 +37,10 @@ def split_matrices(blocks: list[nn.Module], mesh: DeviceMesh) -> None:
                 " use machine.tensor_parallel=1"
             )
         for name in COLUMNS:
-            rows, size = block.get_submodule(name).weight.shape[0], mesh.size()  # type: ignore[union-attr]
+            rows = block.get_submodule(name).weight.shape[0]  # type: ignore[union-attr]
             head = getattr(block.self_attn, "head_dim", 1) if name.startswith("self_attn") else 1
             if rows % (head * size):  # type: ignore[operator]
                 raise UserError(
-                    f"machine.tensor_parallel={size} does not divide {name} ({rows // head} heads or columns);"  # type: ignore[operator]
-                    " use a divisor"
+                    f"machine.tensor_parallel={size} does not divide {name} ({rows // head}"  # type: ignore[operator]
+                    f" {'heads' if head > 1 else 'columns'}); use a divisor"  # type: ignore[operator]
                 )
-        plan: dict[str, ParallelStyle] = {name: ColwiseParallel() for name in COLUMNS}
-        plan |= {name: RowwiseParallel() for name in ROWS}
-        parallelize_module(block, mesh, plan)

@@ -17,7 +17,7 @@ from cptlab.training.parallel.blocks import blocks_of
 from cptlab.training.parallel.compile import compile_blocks
 from cptlab.training.parallel.fp8 import check_fp8
 from cptlab.training.parallel.strategy import lightning_precision, strategy_of
-from cptlab.training.parallel.tensor_parallel import split_matrices
+from cptlab.training.parallel.tensor_parallel import check_blocks
 
 
 def batch():
@@ -91,6 +91,27 @@ def test_blocks_that_cannot_be_compiled_run_as_they_are_and_one_line_says_so(cap
     assert "no C++ compiler" in lines[0]
 
 
+def test_a_loss_that_cannot_be_compiled_says_loss_and_only_the_first_process_says_it(capsys, monkeypatch):
+    from torch._dynamo.exc import BackendCompilerFailed
+
+    from cptlab.training import linear_loss
+
+    def refuse(*args, **kwargs):
+        raise BackendCompilerFailed("inductor", RuntimeError("no C++ compiler"), None)
+
+    monkeypatch.setattr(torch, "compile", lambda function: refuse)
+    expected = linear_loss.eager_passes(torch.ones(2, 3), torch.tensor([0, 1]), torch.ones(2), 0.0, False)
+    for rank in ("1", "0"):
+        monkeypatch.setenv("RANK", rank)
+        linear_loss.fused_passes.cache_clear()
+        found = linear_loss.fused_passes()(torch.ones(2, 3), torch.tensor([0, 1]), torch.ones(2), 0.0, False)
+        torch.testing.assert_close(found[0], expected[0])
+    linear_loss.fused_passes.cache_clear()
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1
+    assert lines[0].startswith("machine.compile: the loss runs uncompiled, because ")
+
+
 def test_an_error_of_the_model_is_not_taken_for_one_of_the_compiler(monkeypatch):
     net = network(depth=1)
     monkeypatch.setattr(torch, "compile", lambda forward, **options: forward)
@@ -113,7 +134,7 @@ def test_the_norm_and_the_clipped_gradients_are_those_of_torch():
 def test_matrices_of_a_block_that_is_not_llama_like_are_not_split():
     model = GPT2LMHeadModel(GPT2Config(vocab_size=50, n_embd=16, n_layer=1, n_head=2))
     with pytest.raises(UserError, match=r"Llama-like blocks only.*use machine.tensor_parallel=1"):
-        split_matrices(blocks_of(model), None)
+        check_blocks(blocks_of(model), 2)
 
 
 def test_fp8_without_its_library_or_on_a_cpu_is_refused_with_the_alternative(monkeypatch):
