@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from cptlab.adapters.base import count_trainable
 from cptlab.errors import UserError
 from cptlab.models.base import count_params
 from cptlab.records.lock import RunLock
@@ -18,7 +19,7 @@ from cptlab.sweeps.numbers import hours, si
 from cptlab.sweeps.planned import PlannedPoint
 from cptlab.sweeps.preflight import check_points, compose_point
 from cptlab.sweeps.rates import Rates, of_gpu, of_records
-from cptlab.sweeps.shape import count, of_folder
+from cptlab.sweeps.shape import count
 from cptlab.sweeps.show import plain_lines
 from cptlab.sweeps.state import State, state_of
 from cptlab.sweeps.status_table import status_rows, summary
@@ -44,7 +45,35 @@ def test_parameters_and_flops_before_a_model_is_built_are_those_of_the_built_one
     assert (counts.nonembed, counts.total) == count_params(model)
     assert counts.shape == shape_of(model)
     model.save_pretrained(tmp_path)
-    assert of_folder(tmp_path) == counts
+    assert count(compose_point(["model=pretrained", f"model.path={tmp_path}"]), 0) == counts
+
+
+@pytest.mark.parametrize(
+    "adapter",
+    [
+        "adapter=lora adapter.rank=2",
+        "adapter=dora adapter.rank=3 adapter.targets=[q_proj,down_proj]",
+        "adapter=lora adapter.rank=4 adapter.train_embeddings=true",
+    ],
+)
+@pytest.mark.parametrize("tied", [True, False])
+def test_an_adapters_weights_cost_flops_and_disk_and_its_frozen_base_no_gradient(tmp_path, adapter, tied):
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    llama_of = dict(
+        vocab_size=64, hidden_size=16, intermediate_size=32, num_hidden_layers=2, num_attention_heads=4,
+        num_key_value_heads=2, head_dim=8, tie_word_embeddings=tied,
+    )  # fmt: skip
+    model = LlamaForCausalLM(LlamaConfig(**llama_of))
+    model.save_pretrained(tmp_path)
+    config = compose_point(["model=pretrained", f"model.path={tmp_path}", *adapter.split()])
+    counts = count(config, 64)
+    assert (counts.nonembed, counts.total) == count_params(model)
+    built = config.adapter.apply(model)
+    assert counts.shape == shape_of(built)
+    assert counts.trainable == count_trainable(built)[0] > 0
+    full = count(compose_point(["model=pretrained", f"model.path={tmp_path}"]), 64).shape.flops_per_token(128)
+    assert 4 / 6 < counts.shape.flops_per_token(128) / full < 1.1
 
 
 def test_an_untied_head_counts_and_its_input_table_does_not(tmp_path):
@@ -55,7 +84,7 @@ def test_an_untied_head_counts_and_its_input_table_does_not(tmp_path):
         num_key_value_heads=2, head_dim=8, tie_word_embeddings=False,
     ))  # fmt: skip
     model.save_pretrained(tmp_path, max_shard_size="5KB")
-    counts = of_folder(tmp_path)
+    counts = count(compose_point(["model=pretrained", f"model.path={tmp_path}"]), 64)
     assert (counts.nonembed, counts.total) == count_params(model)
     assert counts.shape == shape_of(model)
 

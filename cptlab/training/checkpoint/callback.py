@@ -1,7 +1,7 @@
 """The Lightning callbacks that restore, save when it is due, and end a run that was asked to stop.
 
-After the last step a checkpoint is always written, before the last rows are: whatever ends the process from then on, the
-next attempt trains nothing, it only finishes writing.
+After the last step a checkpoint is always written, before the last rows are: whatever ends the process from then on,
+the next attempt trains nothing, it only finishes writing.
 """
 
 from __future__ import annotations
