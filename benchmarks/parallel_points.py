@@ -21,9 +21,8 @@ import time
 from importlib.metadata import version
 from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT / "tests" / "sweeps"))
-from kills import plain
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "sweeps"))
+from kills import ROOT, plain
 
 from cptlab.records.run import read_rows
 from cptlab.records.run_folders import last_attempts

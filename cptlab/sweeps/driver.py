@@ -98,7 +98,6 @@ class Driver:
                 f"{job.folder.parent} has {readable(free)} free and the next point needs up to {readable(needed)};"
                 " nothing more was started: free some, then give the same command"
             )
-            self.say(self.full)
         return None
 
     def _leave_to(self, job: Job, other: str) -> None:

@@ -155,8 +155,10 @@ def test_the_status_says_how_many_of_what_and_how_long():
         State("running", step=5, steps=10, left=30.0),
         State("missing"),
     ]
-    assert status_rows(points, states)[1] == ["running", "id1", "seed=1", "5/10", "30 s", ""]
-    assert status_rows(points, states)[0][-1] == "law 2.0000"
+    head, rows = status_rows(points, states)
+    assert head == ["state", "run", "seed", "step", "left", "what"]
+    assert rows[1] == ["running", "id1", "1", "5/10", "30 s", ""]
+    assert rows[0][-1] == "law 2.0000"
     line = summary("x", points, states, Rates(), 2)
     assert line == "x: 3 points: 1 done, 1 running, 1 missing; about 1 min 30 s left with 1 at a time"
     assert summary("x", points[:1], states[:1], Rates(), 2) == "x: 1 points: 1 done"
@@ -174,7 +176,8 @@ def test_large_numbers_are_short(value, text):
 
 
 def test_hours_have_the_unit_that_fits():
-    assert [hours(x) for x in (None, 0.01, 0.5, 3.14159)] == ["?", "36 s", "30.0 min", "3.14 h"]
+    expected = ["?", "0 s", "<1 s", "36 s", "30.0 min", "3.14 h"]
+    assert [hours(x) for x in (None, 0, 1e-5, 0.01, 0.5, 3.14159)] == expected
 
 
 def test_the_index_holds_until_a_file_that_the_points_name_changes(study, tmp_path, monkeypatch):
