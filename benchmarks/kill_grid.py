@@ -51,7 +51,7 @@ def main() -> None:
         overrides = study(folder)
         calm = Grid(folder / "calm", overrides)
         assert calm.start().wait() == 0, calm.log.read_text()
-        expected, kills, grids, bad, again = calm.records(), [], 0, [], 0
+        expected, kills, grids, bad, ends = calm.records(), [], 0, [], [0, 0]
         longest = time.monotonic() - started
         while len(kills) < options.moments:
             grid = Grid(folder / f"grid{grids}", overrides)
@@ -75,18 +75,19 @@ def main() -> None:
             bad += [run for run in expected if found.get(run) != expected[run]] + [
                 r for r in found if r not in expected
             ]
-            again += grid.ended_again()
+            ends = [count + more for count, more in zip(ends, grid.ends(), strict=True)]
             print(f"{len(kills)} kills in {grids} grids, {len(bad)} points differ", file=sys.stderr, flush=True)
     print(json.dumps({
         "claim": "a grid killed at random moments ends with the records of an undisturbed one",
         "ours": len(bad), "theirs": None, "peer": "Hydra multirun starts again from zero (hydra #3328)",
         "unit": f"points that differ, of {12 * grids}, after {len(kills)} SIGKILLs", "ratio": None,
-        "kills": {what: kills.count(what) for what in WHAT}, "killed_between_last_row_and_done": again,
+        "kills": {what: kills.count(what) for what in WHAT}, "killed_after_their_last_rows": ends[0],
+        "of_these_trained_again": ends[1],
         "seconds": round(time.monotonic() - started, 1),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores",
         "versions": {package: version(package) for package in ("torch", "transformers", "lightning")},
     }))  # fmt: skip
-    sys.exit(bool(bad))
+    sys.exit(bool(bad) or bool(ends[1]))
 
 
 if __name__ == "__main__":

@@ -50,6 +50,7 @@ HOMES_OF = {
         "training/adaptive_replay.py",
         "training/adaptive_mixture.py",
         "training/checkpoint/callback.py",
+        "training/checkpoint/together.py",
         "training/loader.py",
         "training/module.py",
         "training/parallel/strategy.py",

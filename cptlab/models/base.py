@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from cptlab.errors import UserError
+from cptlab.models.weights import weights_sha256
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -52,19 +53,6 @@ class Model(ABC):
     @abstractmethod
     def identity(self) -> dict:
         """What of this variant determines the numbers of a run (paths do not)."""
-
-
-def weights_sha256(folder: Path) -> str:
-    """SHA-256 over the safetensors files of a Hugging Face folder, in name order."""
-    files = sorted(folder.glob("*.safetensors"))
-    if not files:
-        raise UserError(f"model: no *.safetensors in {folder}; cptlab loads no pickled weights, convert them first")
-    digest = hashlib.sha256()
-    for file in files:
-        with file.open("rb") as handle:
-            while chunk := handle.read(1 << 22):
-                digest.update(chunk)
-    return digest.hexdigest()
 
 
 def config_sha256(folder: Path) -> str:

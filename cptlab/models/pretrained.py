@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cptlab.errors import UserError
-from cptlab.models.base import Base, Model, base_of_run, config_sha256, load_pretrained, weights_sha256
+from cptlab.models.base import Base, Model, base_of_run, config_sha256, load_pretrained
+from cptlab.models.weights import weights_sha256
 from cptlab.variants import variant
 
 if TYPE_CHECKING:

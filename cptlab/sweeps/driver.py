@@ -17,7 +17,7 @@ from cptlab.sweeps.seats import Seats
 from cptlab.sweeps.workers import Workers
 from cptlab.training.checkpoint.disk import MARGIN, free_bytes, readable
 from cptlab.training.checkpoint.signals import REQUEUE
-from cptlab.training.outcome import LOCKED, Outcome
+from cptlab.training.outcome import LOCKED, Outcome, repeats
 
 LOOK = 0.2  # [s] between two looks at signals
 ELSEWHERE = 2.0  # [s] between two looks at points that other processes train
@@ -98,7 +98,6 @@ class Driver:
                 f"{job.folder.parent} has {readable(free)} free and the next point needs up to {readable(needed)};"
                 " nothing more was started: free some, then give the same command"
             )
-            self.say(self.full)
         return None
 
     def _leave_to(self, job: Job, other: str) -> None:
@@ -130,7 +129,7 @@ class Driver:
             if outcome.status == LOCKED:
                 self._free(job)
                 self._leave_to(replace(job, folder=folder), outcome.reason)
-            elif outcome.status == "failed" and not hopeless:
+            elif outcome.status == "failed" and not hopeless and not repeats(RunFolder(folder).done()):
                 self._failed(job, outcome)
             else:
                 self._free(job)

@@ -13,8 +13,10 @@ def si(value: float) -> str:
 
 
 def hours(value: float | None) -> str:
-    """'12 s', '4.2 min', '3.10 h'; '?' where it is not known."""
+    """'<1 s', '12 s', '4.2 min', '3.10 h'; '?' where it is not known."""
     if value is None:
         return "?"
     seconds = value * 3600
+    if 0 < seconds < 0.5:
+        return "<1 s"
     return f"{seconds:.0f} s" if seconds < 60 else f"{seconds / 60:.1f} min" if seconds < 3600 else f"{value:.2f} h"

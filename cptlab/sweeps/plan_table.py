@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from cptlab.sweeps.axes import axes_of
 from cptlab.sweeps.costs import cost_of, disk_warning, total
 from cptlab.sweeps.numbers import hours, si
 from cptlab.sweeps.planned import PlannedPoint
@@ -10,22 +11,22 @@ from cptlab.sweeps.show import show
 from cptlab.sweeps.state import DONE, State
 from cptlab.training.checkpoint.disk import readable
 
-HEAD = ["state", "run", "point", "params", "tokens", "FLOPs", "time", "disk"]
-NUMBERS = (3, 4, 5, 6, 7, 8)
+FIGURES = ["params", "tokens", "FLOPs", "time", "disk"]
 
 
 def show_plan(
     name: str, points: list[PlannedPoint], states: list[State], rates: Rates, price: float | None, side_by_side: int
 ) -> None:
     """Every point, then the sums; `price`: of an hour of one device."""
-    apart = apart_of(points)
+    axes, values = axes_of([point.overrides for point in points])
+    head = ["state", "run", *axes, *FIGURES, *([] if price is None else ["price"])]
     rows = []
-    for point, state, here in zip(points, states, apart, strict=True):
+    for point, state, here in zip(points, states, values, strict=True):
         cost = cost_of(point, rates)
-        row = [state.status, point.run_id, here, si(point.num_params), si(point.tokens), f"{cost.flops:.2e}",
+        row = [state.status, point.run_id, *here, si(point.num_params), si(point.tokens), f"{cost.flops:.2e}",
                hours(cost.hours), readable(cost.disk)]  # fmt: skip
         rows.append(row + ([] if price is None else [money(cost.hours, price)]))
-    show(HEAD + ([] if price is None else ["price"]), rows, NUMBERS)
+    show(head, rows, range(2 + len(axes), len(head)))
     todo = [point for point, state in zip(points, states, strict=True) if state.status != DONE]
     for words, some in (("all", points), ("still to train", todo)):
         cost = total(some, rates)
@@ -42,12 +43,3 @@ def show_plan(
 def money(value: float | None, price: float) -> str:
     """In the unit of the price."""
     return "?" if value is None else f"{value * price:.2f}"
-
-
-def apart_of(points: list[PlannedPoint]) -> list[str]:
-    """What sets each point apart from the others, in words."""
-    overrides = [point.overrides for point in points]
-    if len(points) == 1:
-        return ["(the only point)"]
-    shared = set.intersection(*map(set, overrides))
-    return [" ".join(each for each in point if each not in shared) for point in overrides]

@@ -64,7 +64,7 @@ def plan_point(point: Point, overrides: list[str]) -> PlannedPoint:
 
     config, corpora = point.config, point.corpora
     counts = count(config, corpora.vocab_size)
-    needed = predict(config, counts.total, counts.total if counts.shape.trained else 0)
+    needed = predict(config, counts.total, counts.trainable)
     machine = config.machine
     return PlannedPoint(
         run_id=point.run_id, folder=str(point.folder.path), overrides=overrides, num_params=counts.nonembed,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,40 +18,46 @@ if TYPE_CHECKING:
 ENDS = ("embed_tokens.weight", "wte.weight", "embed_in.weight", "word_embeddings.weight", "lm_head.weight",
         "embed_out.weight")  # fmt: skip
 INPUTS = ENDS[:4]
+PLACES = ("wpe.weight", "embed_positions.weight", "position_embeddings.weight")  # tables too, and no linear layers
 
 
 @dataclass(frozen=True)
 class Counts:
-    """nonembed: N of the laws; total: all, tied ones once; shape: what costs FLOPs."""
+    """nonembed: N of the laws; total: all, tied ones once; trainable: an adapter's own; shape: what costs FLOPs."""
 
     nonembed: int
     total: int
+    trainable: int
     shape: Shape
 
 
 def count(config: TrainConfig, vocab_size: int) -> Counts:
-    """Of the model that a point trains. An adapter's own weights are not known before it is built: they count 0."""
+    """Of the model that a point trains."""
     folder = config.model.folder()
-    counts = of_folder(folder) if folder else of_tiny(config.model, vocab_size)
-    if config.adapter.identity():
-        counts = Counts(counts.nonembed, counts.total, Shape(counts.shape.params, 0, counts.shape.width,
-                                                             counts.shape.windows))  # fmt: skip
-    return counts
+    if folder:
+        shapes = {name: shape for file in sorted(folder.glob("*.safetensors")) for name, shape in heads(file).items()}
+        settings = json.loads((folder / "config.json").read_text("utf8"))
+        settings |= settings.get("text_config") or {}
+    else:
+        shapes, settings = tiny(config.model, vocab_size)
+    return adapted(shapes, settings, config.adapter) if config.adapter.identity() else counted(shapes, settings)
 
 
-def of_tiny(model: Any, vocab_size: int) -> Counts:
-    """A Llama of `model=tiny`: 4 d^2 attention, 3 d f feed-forward, 2 d norms a layer, one norm, a tied table."""
-    width, depth, _, feed_forward = model.dimensions
-    nonembed = depth * (4 * width**2 + 3 * width * feed_forward + 2 * width) + width
-    total = nonembed + vocab_size * width
-    return Counts(nonembed, total, Shape(total, total, width, (0,) * depth))
+def tiny(model: Any, vocab_size: int) -> tuple[dict[str, list[int]], dict[str, Any]]:
+    """Shapes and settings of the Llama that `model=tiny` builds, its table tied."""
+    width, depth, heads, feed_forward = model.dimensions
+    square, up = [width, width], [feed_forward, width]
+    block = dict.fromkeys((f"self_attn.{name}_proj.weight" for name in "qkvo"), square)
+    block |= {"mlp.gate_proj.weight": up, "mlp.up_proj.weight": up, "mlp.down_proj.weight": up[::-1]}
+    block |= {"input_layernorm.weight": [width], "post_attention_layernorm.weight": [width]}
+    shapes = {f"layers.{i}.{name}": shape for i in range(depth) for name, shape in block.items()}
+    shapes |= {"norm.weight": [width], "embed_tokens.weight": [vocab_size, width]}
+    return shapes, {"num_hidden_layers": depth, "num_attention_heads": heads, "hidden_size": width}
 
 
-def of_folder(folder: Path) -> Counts:
-    """A Hugging Face folder: shapes from the heads of the safetensors files, nothing else of them is read."""
-    config = json.loads((folder / "config.json").read_text("utf8"))
-    config |= config.get("text_config") or {}
-    numbers = {name: n for file in sorted(folder.glob("*.safetensors")) for name, n in heads(file).items()}
+def counted(shapes: Mapping[str, Sequence[int]], config: Mapping[str, Any]) -> Counts:
+    """Of a model without an adapter. config: what its config.json says."""
+    numbers = {name: math.prod(shape) for name, shape in shapes.items()}
     total = sum(numbers.values())
     nonembed = total - sum(n for name, n in numbers.items() if name.endswith(ENDS))
     tied = not any(name.endswith(ENDS[4:]) for name in numbers)
@@ -60,14 +66,35 @@ def of_folder(folder: Path) -> Counts:
     params = round(sum(n * (experts if ".experts." in name else 1) for name, n in numbers.items()) - skipped)
     depth, attention = config["num_hidden_layers"], config["num_attention_heads"]
     width = attention * (config.get("head_dim") or config["hidden_size"] // attention)
-    return Counts(nonembed, total, Shape(params, params, width, windows(_Fields(depth, config))))
+    return Counts(nonembed, total, total, Shape(params, params, width, windows(_Fields(depth, config))))
 
 
-def heads(file: Path) -> dict[str, int]:
-    """{tensor: numbers in it} of a safetensors file."""
+def adapted(shapes: Mapping[str, Sequence[int]], config: Mapping[str, Any], adapter: Any) -> Counts:
+    """Of a frozen model with LoRA's A (rank, inputs) and B (outputs, rank) beside its targets, DoRA's lengths too."""
+    plain, experts = counted(shapes, config), _active(config)
+    every = "all-linear" in adapter.targets
+    own = met = 0.0
+    for name, shape in shapes.items():
+        layer = name.removesuffix(".weight").rpartition(".")[2]
+        if len(shape) == 2 and not name.endswith((*ENDS, *PLACES)) and (every or layer in adapter.targets):
+            number = adapter.rank * sum(shape) + shape[0] * (adapter.variant_name == "dora")
+            own, met = own + number, met + number * (experts if ".experts." in name else 1)
+    ends = {name: math.prod(shape) for name, shape in shapes.items() if name.endswith(ENDS)}
+    tied = not any(name.endswith(ENDS[4:]) for name in ends)
+    tables = sum(ends.values()) if adapter.train_embeddings else 0
+    multiplied = sum(n for name, n in ends.items() if tied or name.endswith(ENDS[4:])) if tables else 0
+    shape = plain.shape
+    return Counts(
+        plain.nonembed, plain.total, round(own) + tables,
+        Shape(shape.params + round(met), round(met) + multiplied, shape.width, shape.windows),
+    )  # fmt: skip
+
+
+def heads(file: Path) -> dict[str, list[int]]:
+    """{tensor: shape} of a safetensors file."""
     with file.open("rb") as handle:
         head = json.loads(handle.read(struct.unpack("<Q", handle.read(8))[0]))
-    return {name: math.prod(entry["shape"]) for name, entry in head.items() if name != "__metadata__"}
+    return {name: entry["shape"] for name, entry in head.items() if name != "__metadata__"}
 
 
 def _active(config: Mapping[str, Any]) -> float:

@@ -13,7 +13,7 @@ from cptlab.training.build import attention_of, build_model, prepare_torch, save
 from cptlab.training.checkpoint.disk import predict, refuse_small_disk
 from cptlab.training.checkpoint.folder import remove_all
 from cptlab.training.facts import gather_facts
-from cptlab.training.outcome import Outcome
+from cptlab.training.outcome import REPEATS, Outcome
 from cptlab.training.parallel.launch import leave_note, stays_quiet
 from cptlab.training.point import Point
 from cptlab.training.tracking import NoTracking
@@ -32,6 +32,7 @@ def attempt(
     from cptlab.models.base import count_params
     from cptlab.training.checkpoint.callback import Checkpointing
     from cptlab.training.checkpoint.load import find_resume
+    from cptlab.training.module import NotFiniteError
     from cptlab.training.parallel.memory import is_out_of_memory, out_of_memory
     from cptlab.training.progress import Progress
     from cptlab.training.recorder import Recorder
@@ -61,7 +62,7 @@ def attempt(
     begin = Beginning(lambda: (config.tracking.start(asdict(facts), folder.path), folder.begin(facts)))
     recorder = Recorder(config, point.corpora, stream, folder, progress, begin)
     checkpointing = Checkpointing(config.checkpoint, folder, facts, stream, resume, stop, progress.note)
-    status, reason, weights, throughput = FINISHED, "", "", {}
+    status, reason, weights, throughput, failure = FINISHED, "", "", {}, {}
     ended: BaseException | None = None
     try:
         throughput = fit_steps(config, model, attention, stream, recorder, checkpointing)
@@ -80,13 +81,13 @@ def attempt(
         reason = f"{' '.join(str(error).split())[:300] or type(error).__name__}"
         if is_out_of_memory(error):
             reason = out_of_memory(config, params[1], model.config)
-        status = FAILED
+        status, failure = FAILED, {REPEATS: isinstance(error, NotFiniteError)}
         leave_note(reason)
     progress.close()
     begin()  # a failure before the first step is recorded too
     seconds = time.monotonic() - started
     of_attempt = {name: getattr(facts, name) for name in ("git_sha", "dirty", "versions", "hardware", "started")}
-    of_attempt |= {"resolved": facts.resolved, "world_size": facts.world_size, "from_step": resume.step}
+    of_attempt |= {"resolved": facts.resolved, "world_size": facts.world_size, "from_step": resume.step} | failure
     folder.end(
         status,
         reason,

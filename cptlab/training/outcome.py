@@ -1,9 +1,18 @@
 """How a point ended."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 LOCKED = "locked"
+REPEATS = "repeats"  # of `of_attempt` in done.json
+
+
+def repeats(done: dict[str, Any] | None) -> bool:
+    """Whether a failed point would fail the same way again: it computed what the seed says, and that is no number."""
+    return bool(((done or {}).get("of_attempt") or {}).get(REPEATS))
 
 
 @dataclass(frozen=True)

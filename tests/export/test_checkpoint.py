@@ -13,7 +13,7 @@ from cptlab.export.folder import export
 from cptlab.sweeps.preflight import compose_point
 from cptlab.training.run import train_point
 
-KEPT = ["checkpoint.every_steps=4", "checkpoint.keep_finished=true"]  # of ten steps: at 4 and 8
+KEPT = ["checkpoint.every_steps=4", "checkpoint.keep=3", "checkpoint.keep_finished=true"]  # of ten steps: at 4, 8 and the end
 
 
 def train(overrides):
@@ -65,7 +65,7 @@ def test_shards_of_two_processes_are_exported_by_one(study, tmp_path):
     assert json.loads((sharded / "checkpoints/step_8/state.json").read_text())["kind"] == "sharded"
     ended = train([*overrides, "tokens=512", f"runs={tmp_path / 'one'}"])
     ours, theirs = (
-        load_file(f / "model.safetensors") for f in (export(sharded, step="latest").folder, ended / "model")
+        load_file(f / "model.safetensors") for f in (export(sharded, step="8").folder, ended / "model")
     )
     for name in theirs:
         torch.testing.assert_close(ours[name], theirs[name], atol=1e-5, rtol=1e-4)
@@ -74,7 +74,8 @@ def test_shards_of_two_processes_are_exported_by_one(study, tmp_path):
 def test_a_run_that_goes_on_is_exported_from_its_newest_whole_checkpoint(run, capsys):
     (run / "done.json").unlink()
     shutil.rmtree(run / "model")
-    (run / "checkpoints/step_8/complete.json").unlink()
+    for step in (8, 10):
+        (run / f"checkpoints/step_{step}/complete.json").unlink()
     with pytest.raises(UserError, match="or export a checkpoint of it with --step latest"):
         export(run)
     with pytest.raises(SystemExit) as exit:
@@ -111,10 +112,10 @@ def of_another_model(run):
     ("harm", "step", "sentence"),
     [
         (no_checkpoint, "latest", "holds no checkpoint (a finished run drops them"),
-        (cut, "8", "cannot be used: tensors.pt has not its recorded size; there are those of 4, 8"),
+        (cut, "8", "cannot be used: tensors.pt has not its recorded size; there are those of 4, 8, 10"),
         (without_tokenizer, "8", "is neither with its base nor in"),
         (of_another_model, "8", "keeps other weights than the run's model has"),
-        (lambda run: None, "7", "holds no checkpoint of step 7; there are those of 4, 8"),
+        (lambda run: None, "7", "holds no checkpoint of step 7; there are those of 4, 8, 10"),
         (lambda run: None, "last", "--step is last; give a number of steps, or latest"),
     ],
 )

@@ -85,11 +85,15 @@ class Grid:
             if json.loads(text)["status"] == "finished":
                 assert self.ended.setdefault(file.parent, text) == text, file
 
-    def ended_again(self):
-        """Points killed between their last row and their done.json: these few steps were trained twice."""
-        runs = [file.parent for file in self.runs.glob("*/run.json")]
-        last = {run: json.loads((run / "run.json").read_text())["steps_total"] for run in runs}
-        return sum(len({r["attempt"] for r in read_rows(run) if r["step"] == last[run]}) > 1 for run in runs)
+    def ends(self):
+        """(points killed after their last rows, those of them that trained a step again) once the grid is done."""
+        after = twice = 0
+        for file in self.runs.glob("*/done.json"):
+            done, last = json.loads(file.read_text()), json.loads((file.parent / "run.json").read_text())["steps_total"]
+            if any(row["step"] == last and row["attempt"] < done["attempt"] for row in read_rows(file.parent)):
+                after += 1
+                twice += done["of_attempt"]["from_step"] < last
+        return after, twice
 
     def records(self):
         """{run_id: what readers see, without clocks}."""

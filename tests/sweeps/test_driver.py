@@ -1,7 +1,9 @@
 import json
 import os
 import shutil
+import signal
 import sys
+import threading
 import time
 
 import pytest
@@ -66,15 +68,74 @@ def test_a_full_disk_starts_nothing_and_says_what_to_do(tmp_path, said):
     assert sweep.workers is None  # no process was made for it
 
 
-def test_a_failed_point_is_tried_again_reported_and_the_rest_goes_on(study, tmp_path, capsys):
-    bad = ["optimizer.peak_lr=1e30", "optimizer.clip=0", "tokens=1280"]
-    planned = checked_points([[*study, f"runs={tmp_path}", *bad], [*study, f"runs={tmp_path}"]])
+NAN = ["optimizer.peak_lr=1e30", "optimizer.clip=0", "tokens=1280"]
+
+
+@pytest.mark.parametrize("machine", [[], ["machine=cpu_2"]], ids=["one process", "two processes"])
+def test_a_loss_that_is_no_number_is_reported_at_once_for_the_seed_would_give_it_again(
+    study, tmp_path, capsys, machine
+):  # fmt: skip
+    [planned] = checked_points([[*study, f"runs={tmp_path}", *NAN, *machine]])
+    [outcome], full = run_planned([planned], workers=1, retries=3)
+    assert (outcome.status, full) == ("failed", "")
+    assert "loss is nan at step" in outcome.reason
+    assert json.loads((planned.path / "done.json").read_text())["attempt"] == 1
+    assert "follows" not in capsys.readouterr().out
+
+
+class Deaths:
+    """A nursery whose every point dies as if the kernel had killed it, or says why it failed."""
+
+    def __init__(self, answer):
+        self.answer, self.started = answer, []
+
+    def start(self, job, overrides, environment):
+        self.started.append(job)
+
+    def answers(self, seconds):
+        return [{"job": self.started[-1]} | self.answer]
+
+    def close(self):
+        pass
+
+
+NO_MEMORY = {"run_id": "ab", "folder": "", "status": "failed", "reason": "out of memory", "losses": {}, "seconds": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [({"ended": -9}, "its process ended with SIGKILL"), ({"outcome": NO_MEMORY | {"refused": False}}, "out of memory")],
+    ids=["lost process", "no memory"],
+)
+def test_a_point_that_lost_its_process_or_its_memory_is_tried_again_then_reported(tmp_path, said, answer, reason):
+    nursery = Deaths(answer)
+    [outcome] = driver([Job(0, [], folder=tmp_path / "ab")], said, retries=2, workers=nursery).run()
+    assert outcome.status == "failed"
+    assert reason in outcome.reason
+    assert len(nursery.started) == 3
+    assert [line.rpartition("; ")[2] for line in said] == ["try 2 of 3 follows", "try 3 of 3 follows"]
+
+
+def test_a_real_point_whose_process_is_killed_once_is_finished_by_its_second_try(study, tmp_path, capsys):
+    own = [*study, f"runs={tmp_path}", "tokens=64000", "checkpoint.every_steps=100"]
+    planned = checked_points([own, [*own, "seed=1"]])
+    killed = threading.Thread(target=kill_holder, args=(planned[0].path,))
+    killed.start()
     outcomes, full = run_planned(planned, workers=1, retries=1)
-    assert [outcome.status for outcome in outcomes] == ["finished", "failed"]
+    killed.join()
+    assert [outcome.status for outcome in outcomes] == ["finished", "finished"]
     assert full == ""
-    attempts = json.loads((planned[0].path / "done.json").read_text())["attempt"]
-    assert attempts == 2
-    assert "try 2 of 2 follows" in capsys.readouterr().out
+    assert "ended with SIGKILL (out of memory?)); try 2 of 2 follows" in capsys.readouterr().out
+
+
+def kill_holder(run, seconds=60):
+    """SIGKILL for the process that trains a run, once it has written a checkpoint."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if list(run.glob("checkpoints/step_*/complete.json")):
+            os.kill(json.loads((run / NAME).read_text())["process"], signal.SIGKILL)
+            return
+        time.sleep(0.005)
 
 
 def test_a_point_that_another_process_trains_is_left_to_it_and_taken_when_that_dies(study, tmp_path, said):

@@ -33,4 +33,5 @@ def test_a_grid_whose_driver_and_agents_are_killed_ends_as_if_nobody_had(study, 
     grid.check_ends()
     assert len(grid.ended) == 12
     assert grid.records() == undisturbed
+    assert grid.ends()[1] == 0
     assert not list(grid.runs.glob("*/lock.json"))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from cptlab.adapters.base import count_trainable
 from cptlab.errors import UserError
 from cptlab.models.base import count_params
 from cptlab.records.lock import RunLock
@@ -18,7 +19,7 @@ from cptlab.sweeps.numbers import hours, si
 from cptlab.sweeps.planned import PlannedPoint
 from cptlab.sweeps.preflight import check_points, compose_point
 from cptlab.sweeps.rates import Rates, of_gpu, of_records
-from cptlab.sweeps.shape import count, of_folder
+from cptlab.sweeps.shape import count
 from cptlab.sweeps.show import plain_lines
 from cptlab.sweeps.state import State, state_of
 from cptlab.sweeps.status_table import status_rows, summary
@@ -44,7 +45,35 @@ def test_parameters_and_flops_before_a_model_is_built_are_those_of_the_built_one
     assert (counts.nonembed, counts.total) == count_params(model)
     assert counts.shape == shape_of(model)
     model.save_pretrained(tmp_path)
-    assert of_folder(tmp_path) == counts
+    assert count(compose_point(["model=pretrained", f"model.path={tmp_path}"]), 0) == counts
+
+
+@pytest.mark.parametrize(
+    "adapter",
+    [
+        "adapter=lora adapter.rank=2",
+        "adapter=dora adapter.rank=3 adapter.targets=[q_proj,down_proj]",
+        "adapter=lora adapter.rank=4 adapter.train_embeddings=true",
+    ],
+)
+@pytest.mark.parametrize("tied", [True, False])
+def test_an_adapters_weights_cost_flops_and_disk_and_its_frozen_base_no_gradient(tmp_path, adapter, tied):
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    llama_of = dict(
+        vocab_size=64, hidden_size=16, intermediate_size=32, num_hidden_layers=2, num_attention_heads=4,
+        num_key_value_heads=2, head_dim=8, tie_word_embeddings=tied,
+    )  # fmt: skip
+    model = LlamaForCausalLM(LlamaConfig(**llama_of))
+    model.save_pretrained(tmp_path)
+    config = compose_point(["model=pretrained", f"model.path={tmp_path}", *adapter.split()])
+    counts = count(config, 64)
+    assert (counts.nonembed, counts.total) == count_params(model)
+    built = config.adapter.apply(model)
+    assert counts.shape == shape_of(built)
+    assert counts.trainable == count_trainable(built)[0] > 0
+    full = count(compose_point(["model=pretrained", f"model.path={tmp_path}"]), 64).shape.flops_per_token(128)
+    assert 4 / 6 < counts.shape.flops_per_token(128) / full < 1.1
 
 
 def test_an_untied_head_counts_and_its_input_table_does_not(tmp_path):
@@ -55,7 +84,7 @@ def test_an_untied_head_counts_and_its_input_table_does_not(tmp_path):
         num_key_value_heads=2, head_dim=8, tie_word_embeddings=False,
     ))  # fmt: skip
     model.save_pretrained(tmp_path, max_shard_size="5KB")
-    counts = of_folder(tmp_path)
+    counts = count(compose_point(["model=pretrained", f"model.path={tmp_path}"]), 64)
     assert (counts.nonembed, counts.total) == count_params(model)
     assert counts.shape == shape_of(model)
 
@@ -126,8 +155,10 @@ def test_the_status_says_how_many_of_what_and_how_long():
         State("running", step=5, steps=10, left=30.0),
         State("missing"),
     ]
-    assert status_rows(points, states)[1] == ["running", "id1", "seed=1", "5/10", "30 s", ""]
-    assert status_rows(points, states)[0][-1] == "law 2.0000"
+    head, rows = status_rows(points, states)
+    assert head == ["state", "run", "seed", "step", "left", "what"]
+    assert rows[1] == ["running", "id1", "1", "5/10", "30 s", ""]
+    assert rows[0][-1] == "law 2.0000"
     line = summary("x", points, states, Rates(), 2)
     assert line == "x: 3 points: 1 done, 1 running, 1 missing; about 1 min 30 s left with 1 at a time"
     assert summary("x", points[:1], states[:1], Rates(), 2) == "x: 1 points: 1 done"
@@ -145,7 +176,8 @@ def test_large_numbers_are_short(value, text):
 
 
 def test_hours_have_the_unit_that_fits():
-    assert [hours(x) for x in (None, 0.01, 0.5, 3.14159)] == ["?", "36 s", "30.0 min", "3.14 h"]
+    expected = ["?", "0 s", "<1 s", "36 s", "30.0 min", "3.14 h"]
+    assert [hours(x) for x in (None, 0, 1e-5, 0.01, 0.5, 3.14159)] == expected
 
 
 def test_the_index_holds_until_a_file_that_the_points_name_changes(study, tmp_path, monkeypatch):

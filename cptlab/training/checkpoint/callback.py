@@ -1,4 +1,8 @@
-"""The Lightning callback that restores, saves when it is due, and ends a run that was asked to stop."""
+"""The Lightning callbacks that restore, save when it is due, and end a run that was asked to stop.
+
+After the last step a checkpoint is always written, before the last rows are: whatever ends the process from then on,
+the next attempt trains nothing, it only finishes writing.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import lightning as L
 
+from cptlab.records.run import read_rows
 from cptlab.training.checkpoint.load import Resume, restore
 from cptlab.training.checkpoint.resolution import resolution
 from cptlab.training.checkpoint.rng import rng_state, set_rng_state
@@ -15,6 +20,7 @@ from cptlab.training.checkpoint.save import write_checkpoint
 from cptlab.training.checkpoint.signals import Stop
 from cptlab.training.checkpoint.together import Agreement, SaveError, of_all, world
 from cptlab.training.module import CPTModule
+from cptlab.training.recorder import Recorder
 
 if TYPE_CHECKING:
     from cptlab.config import Checkpoints
@@ -24,8 +30,22 @@ if TYPE_CHECKING:
 SAVE, STOP = 1, 2  # what processes ask for; STOP + the signal's number
 
 
+class LastStep(L.Callback):
+    """Comes first of all callbacks: the end of training is kept before it is in the record."""
+
+    def __init__(self, checkpointing: Checkpointing) -> None:
+        self.checkpointing = checkpointing
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: CPTModule, outputs: object, batch: object, batch_idx: int
+    ) -> None:  # fmt: skip
+        """The commit of the training, after its last step."""
+        if pl_module.step == self.checkpointing.stream.steps:
+            self.checkpointing.save(trainer, pl_module)
+
+
 class Checkpointing(L.Callback):
-    """Comes last of all callbacks: what the others did after a step is part of it.
+    """Comes last of all callbacks: what the others did after a step is part of it; its `first` comes before them.
 
     say: shows a line, on the process that writes.
     """
@@ -40,6 +60,7 @@ class Checkpointing(L.Callback):
         self.saved_at = time.monotonic()
         self.agreement: Agreement | None = None
         self.ended = False  # before the last step, because it was asked to
+        self.first = LastStep(self)
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: CPTModule) -> None:
         """Weights, optimizer and what other callbacks keep, once the strategy has put them in their place."""
@@ -52,7 +73,13 @@ class Checkpointing(L.Callback):
             if state := content["callbacks"].get(callback.state_key):
                 callback.load_state_dict(state)
         self.stream.load_state_dict(content.get("order", {}))  # now that the decisions before are planned
-        self.say(f"{self.facts.run_id} goes on from step {pl_module.step} of {self.stream.steps}")
+        if pl_module.step < self.stream.steps:
+            self.say(f"{self.facts.run_id} goes on from step {pl_module.step} of {self.stream.steps}")
+            return
+        self.say(f"{self.facts.run_id} was trained to its end; what was left to write is written")
+        trainer.limit_train_batches = 0
+        [recorder] = [each for each in self._others(trainer) if isinstance(each, Recorder)]
+        write_last_rows(recorder, pl_module)
 
     def on_train_start(self, trainer: L.Trainer, pl_module: CPTModule) -> None:
         """From here on a signal waits for the end of a step."""
@@ -71,7 +98,7 @@ class Checkpointing(L.Callback):
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: CPTModule, outputs: object, batch: object, batch_idx: int
     ) -> None:  # fmt: skip
-        """Save, stop, or nothing; after the last step the final weights are what is kept."""
+        """Save, stop, or nothing; after the last step `first` has saved."""
         step, every = pl_module.step, self.settings.every_steps
         asked = self.agreement.agreed(self._wanted()) if self.agreement else 0
         if step >= self.stream.steps or not (asked or (every and step % every == 0)):
@@ -95,7 +122,7 @@ class Checkpointing(L.Callback):
         content = {
             "run_id": self.facts.run_id, "attempt": self.folder.attempt, "step": module.step,
             "tokens_seen": self.stream.tokens_seen(module.step), **resolution(self.facts), "rng": of_all(rng_state()),
-            "order": self.stream.state_dict(module.step),
+            "order": self.stream.state_dict(min(module.step, self.stream.steps - 1)),
             "callbacks": {each.state_key: state for each in self._others(trainer) if (state := each.state_dict())},
         }  # fmt: skip
         try:
@@ -133,4 +160,17 @@ class Checkpointing(L.Callback):
         self.say(f"{self.facts.run_id}: {reason}; the same command goes on from {self.kept}")
 
     def _others(self, trainer: L.Trainer) -> list[Any]:
-        return [each for each in trainer.callbacks if each is not self]  # type: ignore[attr-defined]
+        return [each for each in trainer.callbacks if each not in (self, self.first)]  # type: ignore[attr-defined]
+
+
+def write_last_rows(recorder: Recorder, module: CPTModule) -> None:
+    """Measure after the last step, unless an attempt before has written every row of it. Every process calls it."""
+    recorder.progress.resumed(module.step)
+    rows = [row for row in read_rows(recorder.folder.path) if row["step"] == module.step]
+    if of_all({(row["domain"], row["split"]) for row in rows} == set(recorder.batches))[0]:
+        recorder.losses = {row["domain"]: row["loss_sum"] / row["num_tokens"] for row in rows if row["split"] == "fit"}
+        for _ in recorder.batches:  # averaged weights are rounded each time they are put in place: as often as ever
+            with module.evaluating():
+                pass
+    else:
+        recorder.record(module, module.step)

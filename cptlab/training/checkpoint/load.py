@@ -19,7 +19,7 @@ from cptlab.errors import UserError
 from cptlab.training.checkpoint import folder
 from cptlab.training.checkpoint.resolution import compare
 from cptlab.training.checkpoint.state import is_sharded, put, take
-from cptlab.training.checkpoint.together import alone_is_meant, world
+from cptlab.training.checkpoint.together import alone_is_meant, from_first, world
 from cptlab.training.checkpoint.tree import Tensors, join
 
 if TYPE_CHECKING:
@@ -40,15 +40,31 @@ class Resume:
 
 
 def find_resume(run: Path, facts: RunFacts, allow_other_resolution: bool, say: Callable[[str], None]) -> Resume:
-    """The newest valid checkpoint of a run folder. UserError if it is of another run or resolution."""
-    path = folder.newest_valid(run, say)
-    if path is None:
-        return Resume()
-    content = json.loads((path / folder.STATE).read_text("utf8"))
-    if content["run_id"] != facts.run_id:
-        raise UserError(f"{path} is a checkpoint of the run {content['run_id']}, not of {facts.run_id}; move it away")
-    compare(content, facts, allow_other_resolution, say)
-    return Resume(path, content)
+    """The newest valid checkpoint of a run folder. UserError if it is of another run or resolution.
+
+    Of several processes the first one chooses, and it alone reads every byte; all of them call.
+    """
+
+    def choose() -> str:
+        path = folder.newest_valid(run, say)
+        if path is None:
+            return ""
+        content = state_in(path)
+        if content["run_id"] != facts.run_id:
+            raise UserError(
+                f"{path} is a checkpoint of the run {content['run_id']}, not of {facts.run_id}; move it away"
+            )
+        compare(content, facts, allow_other_resolution, say)
+        return path.name
+
+    name = from_first(choose)
+    path = folder.home(run) / name
+    return Resume(path, state_in(path)) if name else Resume()
+
+
+def state_in(path: Path) -> dict[str, Any]:
+    """All of a checkpoint that is no tensor."""
+    return json.loads((path / folder.STATE).read_text("utf8"))
 
 
 def restore(path: Path, content: dict[str, Any], network: nn.Module, optimizer: Optimizer) -> None:
@@ -75,7 +91,7 @@ def restore(path: Path, content: dict[str, Any], network: nn.Module, optimizer: 
 
 def weights_in(path: Path) -> Tensors:
     """Whole trained weights of a checkpoint by the model's own names, on the CPU; nothing of the optimizer is read."""
-    content = json.loads((path / folder.STATE).read_text("utf8"))
+    content = state_in(path)
     plain = content["plain"]["model"]
     if content["kind"] == "full":
         tensors: Tensors = torch.load(path / folder.FULL, map_location="cpu", weights_only=True, mmap=True)

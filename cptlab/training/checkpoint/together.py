@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
+import json
+import os
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch.distributed.checkpoint.api import CheckpointException
+
+from cptlab.errors import UserError
+from cptlab.training.parallel.launch import joined_world
+from cptlab.training.parallel.ranks import is_first_process
+
+PATIENCE = timedelta(hours=1)  # of the others, while the first process reads whole checkpoints
+questions = itertools.count()  # one number each, the same on all processes
 
 
 class SaveError(RuntimeError):
@@ -31,6 +43,42 @@ def of_all(value: Any) -> list[Any]:
     values = [None] * size
     dist.all_gather_object(values, value)
     return values
+
+
+def from_first(action: Callable[[], str]) -> str:
+    """What the first process finds, on all of them, before their group exists; its UserError too. All call it."""
+    if joined_world() == 1:
+        return action()
+    store, key = meeting_place(), f"cptlab/{next(questions)}"
+    if not is_first_process():
+        answer = json.loads(store.get(key))
+        if "refused" in answer:
+            raise UserError(answer["refused"])
+        return answer["found"]
+    answer = {"refused": "the first process of the run ended before the others could start"}
+    try:
+        answer = {"found": action()}
+    except UserError as error:
+        answer = {"refused": str(error)}
+        raise
+    finally:
+        store.set(key, json.dumps(answer))
+    return answer["found"]
+
+
+@functools.cache
+def meeting_place() -> dist.Store:
+    """The key-value store at which the processes of torchrun, srun or `start_processes` form their group later."""
+    if "RANK" not in os.environ:
+        from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
+
+        slurm = SLURMEnvironment(auto_requeue=False)
+        os.environ["MASTER_ADDR"], os.environ["MASTER_PORT"] = slurm.main_address, str(slurm.main_port)
+    rank = int(os.environ.get("RANK") or os.environ["SLURM_PROCID"])
+    store = next(dist.rendezvous("env://", rank, joined_world(), timeout=PATIENCE))[0]
+    store.set_timeout(PATIENCE)
+    # An agent of torchrun keeps its store over restarts: what was answered before a restart must not be read after it.
+    return dist.PrefixStore(f"start {os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}", store)
 
 
 def everywhere(action: Callable[[], None]) -> None:

@@ -21,8 +21,8 @@ def command(server, tmp_path):
     """Starts train.py with overrides; what still runs at the end of the test is killed."""
     started = []
 
-    def start(overrides):
-        started.append(Command(server, overrides, tmp_path / f"log{len(started)}.txt"))
+    def start(overrides, **more):
+        started.append(Command(server, overrides, tmp_path / f"log{len(started)}.txt", **more))
         return started[-1]
 
     yield start

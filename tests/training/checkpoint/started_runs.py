@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import runpy
+import shutil
 import signal
 import sys
 import time
@@ -11,13 +12,16 @@ from pathlib import Path
 
 from cptlab.records.run import read_rows
 from cptlab.records.run_folders import last_attempts
+from cptlab.training.checkpoint.folder import kept
 
 ROOT = Path(__file__).parents[3]
 VOLATILE = ("seconds", "attempt")
 
 
-def _train(overrides, log):
+def _train(overrides, log, prepare, variables):
     """The program as a user starts it."""
+    os.environ.update(variables)
+    prepare()
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a background shell may have had it ignored
     handle = os.open(log, os.O_CREAT | os.O_WRONLY | os.O_APPEND)
     os.dup2(handle, 1)
@@ -27,12 +31,16 @@ def _train(overrides, log):
     runpy.run_path("train.py", run_name="__main__")
 
 
-class Command:
-    """A started train.py."""
+def nothing():
+    """As it is."""
 
-    def __init__(self, context, overrides, log):
+
+class Command:
+    """A started train.py; `prepare` is called in its process before, with `variables` in its environment."""
+
+    def __init__(self, context, overrides, log, prepare=nothing, variables=None):
         self.log, self.runs = log, Path(next(o for o in reversed(overrides) if o.startswith("runs=")).split("=")[1])
-        self.process = context.Process(target=_train, args=(overrides, log))
+        self.process = context.Process(target=_train, args=(overrides, log, prepare, variables or {}))
         self.process.start()
 
     def folder(self):
@@ -77,3 +85,9 @@ def numbers(folder):
 
 def done(folder):
     return json.loads((folder / "done.json").read_text())
+
+
+def forget_end(folder):
+    """As if the run had been killed after the checkpoint before its last."""
+    (folder / "done.json").unlink()
+    shutil.rmtree(kept(folder)[0])

@@ -72,4 +72,4 @@ print(train_point(compose_point({[*overrides, f"runs={tmp_path}"]!r}), [], quiet
     assert numbers(folder) == numbers(whole.folder)
     assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] == resource.RLIM_INFINITY
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
-    assert os.path.exists(whole.folder / "checkpoints" / "step_8")
+    assert os.path.exists(whole.folder / "checkpoints" / "step_10")

@@ -5,7 +5,7 @@ import random
 import shutil
 
 import pytest
-from started_runs import done, numbers
+from started_runs import done, forget_end, numbers
 
 from cptlab.data import plan, stream, stretch
 from cptlab.sweeps.preflight import compose_point
@@ -57,7 +57,7 @@ def test_a_late_start_apportions_the_steps_that_are_left(overrides, tmp_path, pl
     assert min(planned) == 0
     again = tmp_path / "again" / whole.name
     shutil.copytree(whole, again)
-    (again / "done.json").unlink()
+    forget_end(again)
     shutil.rmtree(again / "model")
     planned.clear()
     assert train("again") == again

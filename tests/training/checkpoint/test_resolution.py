@@ -60,22 +60,22 @@ def test_differences_name_what_only_one_side_has():
 def test_a_run_is_refused_or_goes_on_by_what_its_newest_valid_checkpoint_says(study, tmp_path, capsys):
     overrides = [*study, "checkpoint.every_steps=4", "checkpoint.keep_finished=true", f"runs={tmp_path}"]
     run = train_point(compose_point(overrides), overrides, quiet=True).folder
-    assert [path.name for path in folder.kept(run)] == ["step_8", "step_4"]
+    assert [path.name for path in folder.kept(run)] == ["step_10", "step_8"]
     (run / "done.json").unlink()
-    (run / "checkpoints" / "step_8" / "tensors.pt").write_bytes(b"cut")
-    state = run / "checkpoints" / "step_4" / "state.json"
+    (run / "checkpoints" / "step_10" / "tensors.pt").write_bytes(b"cut")
+    state = run / "checkpoints" / "step_8" / "state.json"
     state.write_text(
         json.dumps(json.loads(state.read_text()) | {"resolved": {"attention": "flex", "precision": "fp32"}})
     )
     marker = state.with_name(folder.MARKER)
-    marker.write_text(json.dumps({"step": 4, "files": folder.checksums(state.parent, ["state.json", "tensors.pt"])}))
+    marker.write_text(json.dumps({"step": 8, "files": folder.checksums(state.parent, ["state.json", "tensors.pt"])}))
     with pytest.raises(UserError, match=r"attention flex \(now sdpa\)"):
         train_point(compose_point(overrides), overrides, quiet=True)
     assert not (run / "done.json").exists()
-    assert "step_8 is treated as absent: tensors.pt has not its recorded size" in capsys.readouterr().err
+    assert "step_10 is treated as absent: tensors.pt has not its recorded size" in capsys.readouterr().err
     allowed = [*overrides, "checkpoint.allow_other_resolution=true"]
     assert train_point(compose_point(allowed), allowed, quiet=True).status == "finished"
-    assert json.loads((run / "done.json").read_text())["of_attempt"]["from_step"] == 4
+    assert json.loads((run / "done.json").read_text())["of_attempt"]["from_step"] == 8
 
 
 def test_nothing_of_it_is_in_the_run_id(study):

@@ -1,7 +1,7 @@
 """When a checkpoint is written, what of it stays, and what a lost file of the record costs."""
 
 import pytest
-from started_runs import done, numbers
+from started_runs import done, forget_end, numbers
 
 from cptlab.sweeps.preflight import compose_point
 from cptlab.training.checkpoint.folder import kept, remove_all, step_of
@@ -16,15 +16,16 @@ def train(overrides):
     return outcome.folder
 
 
-def test_a_short_run_writes_none(study, tmp_path):
+def test_a_short_run_writes_none_but_that_of_its_end(study, tmp_path):
     run = train([*study, f"runs={tmp_path}", "checkpoint.keep_finished=true"])
-    assert not (run / "checkpoints").exists()
+    assert [step_of(path) for path in kept(run)] == [10]
+    assert not (train([*study, f"runs={tmp_path}", "seed=1"]) / "checkpoints").exists()
 
 
 def test_the_clock_alone_makes_it_due(study, tmp_path):
     overrides = [*study, f"runs={tmp_path}", "checkpoint.keep_finished=true", "checkpoint.every_minutes=1e-6"]
     run = train([*overrides, "checkpoint.keep=3"])
-    assert [step_of(path) for path in kept(run)] == [9, 8, 7]  # after the tenth and last the weights are kept
+    assert [step_of(path) for path in kept(run)] == [10, 9, 8]
 
 
 def test_decisions_that_the_record_lost_come_back_with_the_checkpoint(study, tmp_path):
@@ -32,7 +33,8 @@ def test_decisions_that_the_record_lost_come_back_with_the_checkpoint(study, tmp
                  "replay=adaptive", "replay.interval=0.2", "checkpoint.every_steps=25", "checkpoint.keep_finished=true"]  # fmt: skip
     run = train(overrides)
     whole = numbers(run), (run / "mixture.jsonl").read_text(), (run / "replay.jsonl").read_text()
-    for name in ("done.json", "mixture.jsonl", "replay.jsonl"):
+    forget_end(run)
+    for name in ("mixture.jsonl", "replay.jsonl"):
         (run / name).unlink()
     assert train(overrides) == run
     assert done(run)["of_attempt"]["from_step"] == 50
@@ -78,7 +80,7 @@ def test_a_model_that_draws_random_numbers_goes_on_with_the_same_ones(study, tmp
                      "checkpoint.keep_finished=true"]  # fmt: skip
         run = train(overrides)
         whole = numbers(run)
-        (run / "done.json").unlink()
+        forget_end(run)
         torch.manual_seed(99)
         train(overrides)
     assert done(run)["of_attempt"]["from_step"] == 18
@@ -128,7 +130,7 @@ def test_every_optimizer_and_an_adapter_go_on_exactly(study, tmp_path, choice):
         overrides += [f"model.base_run={base}"]
     run = train(overrides)
     whole = numbers(run)
-    (run / "done.json").unlink()
+    forget_end(run)
     train(overrides)
     assert done(run)["of_attempt"]["from_step"] == 8
     assert numbers(run) == whole

@@ -1,0 +1,59 @@
+"""What a terminal shows of a study: one line a point, whatever the width, the urgent ones first."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+from cptlab.sweeps.axes import axes_of
+from cptlab.sweeps.show import rich_table
+from cptlab.sweeps.status_table import screen
+
+
+def shown(thing, width):
+    console = Console(file=io.StringIO(), width=width, force_terminal=True, color_system=None)
+    console.print(thing)
+    return console.file.getvalue().splitlines()
+
+
+def test_keys_in_which_points_differ_are_columns_under_their_last_names():
+    points = [
+        ["model.size=30k", "tokens=1e5", "seed=0"],
+        ["+model.size=100k", "tokens=1e5"],
+        ["tokens=2e5", "tokens=1e5"],
+    ]
+    assert axes_of(points) == (["size", "seed"], [["30k", "0"], ["100k", ""], ["", ""]])
+    assert axes_of(points[:1]) == ([], [[]])
+    alike = [["adapter.rank=2", "vocab.rank=2"], ["adapter.rank=4", "vocab.rank=4"]]
+    assert axes_of(alike)[0] == ["adapter.rank", "vocab.rank"]
+
+
+HEAD = ["state", "run", "size", "domain_share", "step", "what"]
+ROWS = [
+    ["done", "9d39127c5f78", "300k", "0.1", "", "python_code 2.5682  prose 2.3900"],
+    ["failed", "ebdc109eea18", "100k", "0.25", "", "out of memory; " + "try this, " * 40],
+    ["running", "9f64f1d9bc51", "100k", "1", "40/160", "host:12"],
+]
+
+
+@pytest.mark.parametrize("width", [60, 80, 200])
+def test_a_row_is_a_line_in_any_terminal_and_what_is_cut_says_so(width):
+    lines = shown(rich_table(HEAD, ROWS, (4,), width), width)
+    assert max(map(len, lines)) <= width
+    [failed] = [line for line in lines if "failed" in line]
+    assert failed.rstrip().endswith("…")
+    assert "100k" in failed
+    assert "0.25" in failed
+    assert len([line for line in lines if any(row[0] in line for row in ROWS)]) == 3
+    assert any("domain_" in line for line in lines)
+    assert any(line.split()[:1] == ["state"] and "share" in line for line in lines)  # a long name takes two lines
+
+
+def test_what_wants_a_look_is_shown_where_not_all_fits():
+    rows = [ROWS[0]] * 50 + ROWS[1:]
+    lines = shown(screen(HEAD, rows, "the sum", 80, 10), 80)
+    assert len(lines) <= 10
+    body = " ".join(lines)
+    assert body.index("running") < body.index("failed") < body.index("done")
+    assert [line.strip() for line in lines[-2:]] == ["and 48 done", "the sum"]
+    assert not [line for line in shown(screen(HEAD, ROWS, "the sum", 80, 40), 80) if "and " in line]
