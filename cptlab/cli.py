@@ -6,6 +6,7 @@ import argparse
 import sys
 
 from cptlab import corpus_cli
+from cptlab.design import cli as design_cli
 from cptlab.doctor import cli as doctor_cli
 from cptlab.errors import UserError
 from cptlab.export import cli as export_cli
@@ -21,6 +22,7 @@ def main(arguments: list[str] | None = None) -> None:
     corpus_cli.add_commands(commands)
     export_cli.add_commands(commands)
     doctor_cli.add_commands(commands)
+    design_cli.add_commands(commands)
     flags, overrides = split_arguments(sys.argv[1:] if arguments is None else arguments)
     options = parser.parse_args(flags)
     try:
@@ -28,6 +30,8 @@ def main(arguments: list[str] | None = None) -> None:
             code = corpus_cli.run(options, overrides)
         elif options.command in export_cli.COMMANDS:
             code = export_cli.run(options)
+        elif options.command in design_cli.COMMANDS:
+            code = design_cli.run(options, overrides)
         elif options.command == "doctor":
             code = doctor_cli.run(overrides)
         else:

@@ -29,6 +29,7 @@ ALLOWED = {
     "training": {"data", "models", "schedules", "mixtures", "replay", "records", "config", "optimizers", "adapters"},
     "sweeps": {"config", "records", "training", "launch"},
     "export": {"data", "models", "records", "training"},
+    "design": {"config", "launch", "decisions", "fitting", "laws", "records"},
     "doctor": {"config", "launch", "sweeps", "training"},
 }
 HOMES_OF = {
@@ -125,7 +126,8 @@ def test_the_leaves_import_nothing_of_ours():
 
 def test_hydra_stays_in_config_sweeps_and_entry_points():
     found = {str(f.relative_to(PACKAGE)) for f in FILES if {"hydra", "omegaconf"} & {n.split(".")[0] for n in imports(f)}}  # fmt: skip
-    assert found <= {"config.py", "fit_config.py", "launch.py", "sweeps/preflight.py", "sweeps/slurm/launcher.py"}
+    assert found <= {"config.py", "fit_config.py", "launch.py", "sweeps/preflight.py", "sweeps/slurm/launcher.py",
+                     "design/cli.py"}  # fmt: skip
 
 
 def test_the_library_never_imports_a_study():
@@ -147,7 +149,7 @@ def test_no_file_reads_pickles_or_evaluates_text():
 @pytest.mark.parametrize(
     "module",
     ["laws.dcpt", "fitting.fit", "decisions.recommend", "records.read_runs", "records.read_wandb", "records.joined", "report.page", "config", "sweeps.grid",
-     "sweeps.preflight", "sweeps.slurm.choose", "fit_config", "launch"],
+     "sweeps.preflight", "sweeps.slurm.choose", "fit_config", "launch", "design.propose", "design.cli"],
 )  # fmt: skip
 def test_everything_but_training_starts_without_torch(module):
     heavy = "{'torch', 'transformers', 'lightning', 'datasets', 'wandb'}"
