@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 started = time.monotonic()
 total = 1  # points of this command
+skipped = 0  # of them, because their record was there
 failed: list[str] = []  # run_ids
 
 
@@ -28,6 +29,7 @@ def preflight(overrides: list[str]) -> None:
 
 def task(config: TrainConfig) -> None:
     """One point."""
+    global skipped
     from hydra.core.hydra_config import HydraConfig
 
     from cptlab.sweeps.lines import outcome_line
@@ -37,8 +39,9 @@ def task(config: TrainConfig) -> None:
     hydra = HydraConfig.get()
     outcome = train_point(config, list(hydra.overrides.task))
     number = 1 + hydra.job.num if total > 1 else 1
+    skipped += outcome.status == "skipped"
     if speaks():
-        print(outcome_line(outcome, number, total, time.monotonic() - started), flush=True)
+        print(outcome_line(outcome, number, total, time.monotonic() - started, skipped), flush=True)
     if outcome.status == "failed":
         failed.append(outcome.run_id)
 

@@ -1,82 +1,85 @@
-"""A study's grid.yaml as a list of points; every point is a list of Hydra overrides.
-
-name: quickstart
-fixed: {tokens: 1e6}                       # overrides of every point
-axes: {model.size: [30k, 100k], mixture.domain_share: [0, 0.5, 1]}   # all combinations, first axis slowest
-points: [{model.size: 100k, seed: 1}]      # further points, each beside `fixed`
-"""
+"""Axes, budgets, seeds, points and exclusions of a study file -> the list of its points."""
 
 from __future__ import annotations
 
 import itertools
-import re
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-import yaml
+from cptlab.errors import UserError
+from cptlab.sweeps.crossing import refuse_crossing
+from cptlab.sweeps.values import overrides
 
-from cptlab.errors import UserError, closest
-
-KEYS = ("name", "fixed", "axes", "points")
-
-
-@dataclass(frozen=True)
-class Grid:
-    """Points of a study, in the order in which they run."""
-
-    name: str
-    points: list[list[str]]
+PARTS = ("fixed", "axes", "budgets", "seeds", "points", "exclude")
+AXIS_OF = {"budgets": "tokens", "seeds": "seed"}
 
 
-def read_grid(path: Path, extra: list[str]) -> Grid:
-    """Read grid.yaml; `extra` overrides come last in every point. UserError for a malformed or repeating one."""
-    file = path / "grid.yaml" if path.is_dir() else path
-    if not file.is_file():
-        raise UserError(f"{file} does not exist; give a study folder or its grid.yaml")
-    try:
-        content = yaml.safe_load(file.read_text("utf8"))
-    except yaml.YAMLError as error:
-        raise UserError(f"{file} is no YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(content, dict):
-        raise UserError(f"{file} must be a mapping with the keys {', '.join(KEYS)}")
-    for key in content:
-        if key not in KEYS:
-            raise UserError(f"{file}: {key} is no key of a grid.{closest(str(key), KEYS)}")
-    fixed, axes = content.get("fixed") or {}, content.get("axes") or {}
-    points = content.get("points") or []
+def expand_grid(content: Mapping[str, Any], file: Path, extra: list[str]) -> list[list[str]]:
+    """Every point as a list of overrides, `extra` last. UserError for a malformed or repeating one."""
+    fixed, axes = (content.get(part) or {} for part in ("fixed", "axes"))
+    listed, exclude = (content.get(part) or [] for part in ("points", "exclude"))
     if not isinstance(fixed, dict) or not isinstance(axes, dict):
         raise UserError(f"{file}: fixed and axes must be mappings of keys to values")
-    if not isinstance(points, list) or not all(isinstance(point, dict) for point in points):
-        raise UserError(f"{file}: points must be a list of mappings")
+    for part, entries in (("points", listed), ("exclude", exclude)):
+        if not isinstance(entries, list) or not all(isinstance(entry, dict) and entry for entry in entries):
+            raise UserError(f"{file}: {part} must be a list of mappings")
+    axes, seeds = dict(axes), content.get("seeds")
+    for part, axis in AXIS_OF.items():
+        if content.get(part) is None:
+            continue
+        if axis in axes or axis in fixed:
+            raise UserError(f"{file}: {part} are an axis of {axis}, which axes or fixed name already; drop one")
+        if not isinstance(content[part], list) or not content[part]:
+            raise UserError(f"{file}: {part} must be a list of values")
+    if content.get("budgets"):
+        axes["tokens"] = content["budgets"]
     for name, values in axes.items():
         if not isinstance(values, list) or not values:
             raise UserError(f"{file}: axes.{name} must be a list of values")
-    combinations = (
-        [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())] if axes else []
-    )
-    points = [_overrides(fixed | point) + extra for point in [*combinations, *points]]
+    refuse_crossing(axes, fixed, file)
+    alone: list[dict] = [{}] if seeds and not listed else []
+    combined = [dict(zip(axes, each, strict=True)) for each in itertools.product(*axes.values())] if axes else alone
+    seeded = [
+        point | more
+        for point in [*combined, *listed]
+        for more in ([{"seed": seed} for seed in seeds] if seeds and "seed" not in point else [{}])
+    ]
+    points = _left([fixed | point for point in seeded], exclude, file)
     if not points:
         raise UserError(f"{file} has no points; give axes or points")
-    for point in points:
-        if points.count(point) > 1:
-            raise UserError(f"{file}: the point {' '.join(point)} is there twice")
-    return Grid(content.get("name", file.parent.name), points)
+    written = [overrides(point) + extra for point in points]
+    counts = Counter(map(tuple, written))
+    for point, number in counts.items():
+        if number > 1:
+            raise UserError(
+                f"{file}: the point {' '.join(point)} is there {'twice' if number == 2 else f'{number} times'}"
+            )
+    return written
 
 
-def _overrides(point: dict) -> list[str]:
-    return [f"{key}={_value(value)}" for key, value in point.items()]
+def _left(points: list[dict], exclude: list[dict], file: Path) -> list[dict]:
+    """Points that no exclusion matches; each must match some."""
+    for entry in exclude:
+        if not any(_matches(point, entry) for point in points):
+            raise UserError(f"{file}: exclude {' '.join(overrides(entry))} matches no point; mend or drop it")
+    return [point for point in points if not any(_matches(point, entry) for entry in exclude)]
 
 
-def _value(value: object) -> str:
-    """A YAML value in Hydra's override grammar."""
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, list):
-        return f"[{','.join(map(_value, value))}]"
-    if isinstance(value, dict):
-        return "{" + ",".join(f"{key}:{_value(entry)}" for key, entry in value.items()) + "}"
-    text = str(value)
-    plain = not isinstance(value, str) or re.fullmatch(r"[\w./+-]*", text)
-    return text if plain else "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+def _matches(point: Mapping[str, Any], entry: Mapping[str, Any]) -> bool:
+    return all(key in point and _equal(point[key], wanted) for key, wanted in entry.items())
+
+
+def _equal(value: object, wanted: object) -> bool:
+    """A list stands for any of its values; 1e6 (text in YAML 1.1) and 1000000 are one value."""
+    if isinstance(wanted, list) and not isinstance(value, list):
+        return any(_equal(value, each) for each in wanted)
+    return value == wanted or _number(value) == _number(wanted) is not None
+
+
+def _number(value: object) -> float | None:
+    try:
+        return None if isinstance(value, bool) else float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return None

@@ -4,21 +4,28 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from cptlab.training.outcome import LOCKED
 from cptlab.training.progress import duration
 
 if TYPE_CHECKING:
     from cptlab.training.outcome import Outcome
 
 
-def outcome_line(outcome: Outcome, number: int, total: int, elapsed: float) -> str:
-    """'[3/21] runs/ab12 finished in 12 s  general 3.20  code 3.73  (4 min left)'."""
+def outcome_line(outcome: Outcome, number: int, total: int, elapsed: float, skipped: int = 0) -> str:
+    """'[3/21] runs/ab12 finished in 12 s  general 3.20  code 3.73  (4 min left)'.
+
+    elapsed: [s] for the `number` points so far; `skipped` of them took none.
+    """
     place = f"[{number}/{total}] " if total > 1 else ""
     losses = "".join(f"  {name} {loss:.4f}" for name, loss in outcome.losses.items())
     if outcome.status == "skipped":
         text = f"skipped {outcome.folder}: it is finished already{losses}"
     elif outcome.status == "failed":
         text = f"FAILED {outcome.folder}: {outcome.reason}"
+    elif outcome.status == LOCKED:
+        text = f"{outcome.folder} is trained by {outcome.reason}; left to it"
     else:
         text = f"{outcome.status} {outcome.folder} in {duration(outcome.seconds)}{losses}"
-    left = f"  ({duration(elapsed / number * (total - number))} left)" if total > number else ""
+    trained = number - skipped
+    left = f"  ({duration(elapsed / trained * (total - number))} left)" if total > number and trained else ""
     return f"{place}{text}{left}"

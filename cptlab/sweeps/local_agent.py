@@ -2,55 +2,49 @@
 
 from __future__ import annotations
 
-import itertools
-import multiprocessing
-import os
-import sys
 import time
-from collections.abc import Iterator
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
-from pathlib import Path
+from collections.abc import Callable
 
-from cptlab.errors import UserError
+from cptlab.sweeps.driver import Driver
+from cptlab.sweeps.job import Job, jobs_of
 from cptlab.sweeps.lines import outcome_line
-from cptlab.training.run import Outcome, train_point
-
-# One thread a process: on small models two runs of one thread beat one run of two (benchmarks/RESULTS.md).
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+from cptlab.sweeps.planned import PlannedPoint
+from cptlab.sweeps.seats import Seats, visible_gpus
+from cptlab.sweeps.workers import Workers
+from cptlab.training.outcome import Outcome
 
 
 def run_points(points: list[list[str]], workers: int) -> list[Outcome]:
     """Train points (override lists, checked before), `workers` at a time; a failed one does not stop the rest."""
-    for name in THREAD_VARIABLES:
-        os.environ.setdefault(name, "1")
-    started = time.monotonic()
-    outcomes = []
-    for outcome in _outcomes(points, workers):
-        outcomes.append(outcome)
-        print(outcome_line(outcome, len(outcomes), len(points), time.monotonic() - started), flush=True)
-    return outcomes
+    jobs = [Job(number, overrides) for number, overrides in enumerate(points)]
+    return Driver(jobs, Seats(workers), reporter(len(points)), say).run()
 
 
-def _outcomes(points: list[list[str]], workers: int) -> Iterator[Outcome]:
-    context = multiprocessing.get_context("spawn")  # forked threads of torch would hang
-    todo = iter(points)
-    with ProcessPoolExecutor(min(workers, len(points)), mp_context=context) as pool:
-        # No more futures than workers: what the pool has prefetched could not be cancelled.
-        running = {pool.submit(_run, overrides) for overrides in itertools.islice(todo, workers)}
-        try:
-            while running:
-                done, running = wait(running, return_when=FIRST_COMPLETED)
-                running |= {pool.submit(_run, overrides) for overrides in itertools.islice(todo, len(done))}
-                yield from (future.result() for future in done)
-        except KeyboardInterrupt:
-            print("stopping; finished points stay finished", file=sys.stderr)
-            raise
+def run_planned(
+    planned: list[PlannedPoint], workers: int = 0, per_gpu: int = 1, retries: int = 1, nursery: Workers | None = None
+) -> tuple[list[Outcome], str]:
+    """Train planned points, the longest first. Returns the outcomes, and why the rest was not started ("" if it was).
+
+    workers: points at a time, 0 = as many as cores and GPUs hold; nursery: one that loads its libraries already.
+    """
+    gpus = visible_gpus() if any(point.gpu for point in planned) else []
+    seats = Seats(workers, gpus=gpus, per_gpu=per_gpu)
+    driver = Driver(jobs_of(planned), seats, reporter(len(planned)), say, retries, nursery)
+    return driver.run(), driver.full
 
 
-def _run(overrides: list[str]) -> Outcome:
-    from cptlab.sweeps.preflight import compose_point
+def reporter(total: int) -> Callable[[Outcome], None]:
+    """Prints the line of each outcome, with the time that the rest takes."""
+    started, ended, skipped = time.monotonic(), 0, 0
 
-    try:
-        return train_point(compose_point(overrides), overrides, quiet=True)
-    except UserError as error:
-        return Outcome("", Path(" ".join(overrides)), "failed", str(error), {}, 0.0)
+    def report(outcome: Outcome) -> None:
+        nonlocal ended, skipped
+        ended, skipped = ended + 1, skipped + (outcome.status == "skipped")
+        say(outcome_line(outcome, ended, total, time.monotonic() - started, skipped))
+
+    return report
+
+
+def say(line: str) -> None:
+    """A line, at once."""
+    print(line, flush=True)

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from cptlab.errors import UserError
 from cptlab.launch import CONF, dict_override, explain, typed
+from cptlab.variants import HOMES
 
 if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
     from cptlab.config import TrainConfig
+    from cptlab.training.point import Point
 
 
 T = TypeVar("T")
@@ -25,34 +31,71 @@ def expand(overrides: list[str]) -> list[list[str]]:
 
 
 def compose_point(overrides: list[str]) -> TrainConfig:
-    """The typed configuration of one point. UserError names what is wrong."""
-    from hydra import compose, initialize_config_dir
-    from hydra.core.global_hydra import GlobalHydra
+    """The typed configuration of one point. UserError names what is wrong.
+
+    As Hydra composes it: first the groups chosen, which many points share and which are composed once, then the values.
+    """
+    from hydra._internal.config_loader_impl import ConfigLoaderImpl
+    from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
-    from cptlab.config import register
-
-    register()
-    overrides = [dict_override(override) for override in overrides]
     try:
-        if GlobalHydra.instance().is_initialized():
-            return typed(compose("train", overrides))
-        with initialize_config_dir(str(CONF), version_base="1.3"):
-            return typed(compose("train", overrides))
+        parsed = OverridesParser.create().parse_overrides([dict_override(override) for override in overrides])
+        groups = tuple(each.input_line or "" for each in parsed if _chooses(each.key_or_group))
+        config = copy.deepcopy(_composed(groups))
+        values = [each for each in parsed if not _chooses(each.key_or_group)]
+        ConfigLoaderImpl._apply_overrides_to_config(values, config)
+        return typed(config)
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(explain(error, "train")) from error
 
 
-def check_points(points: list[list[str]]) -> list[TrainConfig]:
-    """Compose all points, then open their corpora, base and order; the first mistake names its point."""
-    from cptlab.training.run import open_point
+def _chooses(key: str) -> bool:
+    """Whether an override says which variant a group takes, and is no value of one."""
+    return "." not in key and (key in HOMES or "/" in key or "@" in key)
 
+
+@functools.lru_cache(maxsize=64)
+def _composed(groups: tuple[str, ...]) -> DictConfig:
+    from hydra import compose, initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
+
+    from cptlab.config import register
+
+    register()
+    if GlobalHydra.instance().is_initialized():
+        return compose("train", list(groups))
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return compose("train", list(groups))
+
+
+def compose_points(points: list[list[str]]) -> list[TrainConfig]:
+    """The configurations of all points, nothing opened yet; the first mistake names its point."""
+    return [_named(points, i, lambda i=i: compose_point(task_overrides(points[i]))) for i in range(len(points))]
+
+
+def check_points(points: list[list[str]]) -> list[Point]:
+    """Compose all points, then open their corpora, base and order; the first mistake names its point."""
     # All are composed before a corpus is built for any: the cheap mistakes answer at once.
-    configs = [_named(points, i, lambda i=i: compose_point(task_overrides(points[i]))) for i in range(len(points))]
-    for i, config in enumerate(configs):
-        _named(points, i, lambda config=config: open_point(config))
-    return configs
+    return open_points(points, compose_points(points))
+
+
+def open_points(points: list[list[str]], configs: list[TrainConfig]) -> list[Point]:
+    """Open corpora, base and order of composed points. UserError if two of them are one run."""
+    from cptlab.training.point import open_point
+
+    known: dict[str, Any] = {}
+    opened = [_named(points, i, lambda i=i: open_point(configs[i], known)) for i in range(len(points))]
+    first: dict[str, int] = {}
+    for i, point in enumerate(opened):
+        before = first.setdefault(point.run_id, i)
+        if before != i:
+            raise UserError(
+                f"points {before + 1} and {i + 1} of {len(points)} are the same run ({' '.join(own(points, before))};"
+                f" {' '.join(own(points, i))}); leave one out; nothing was started"
+            )
+    return opened
 
 
 def task_overrides(overrides: list[str]) -> list[str]:
@@ -67,6 +110,11 @@ def _named(points: list[list[str]], number: int, check: Callable[[], T]) -> T:
     except UserError as error:
         if len(points) == 1:
             raise
-        shared = set.intersection(*map(set, points))
-        own = " ".join(override for override in points[number] if override not in shared)
-        raise UserError(f"{error} (point {number + 1} of {len(points)}: {own}); nothing was started") from error
+        here = " ".join(own(points, number))
+        raise UserError(f"{error} (point {number + 1} of {len(points)}: {here}); nothing was started") from error
+
+
+def own(points: list[list[str]], number: int) -> list[str]:
+    """The overrides of a point that not all points have."""
+    shared = set.intersection(*map(set, points))
+    return [override for override in points[number] if override not in shared]

@@ -17,11 +17,14 @@ from cptlab.training.point import Point
 from cptlab.training.tracking import NoTracking
 
 if TYPE_CHECKING:
+    from cptlab.records.lock import RunLock
     from cptlab.training.checkpoint.signals import Stop
 
 
-def attempt(point: Point, overrides: list[str], quiet: bool, stop: Stop) -> Outcome:
-    """Train on and write the record; ends the process if `stop` was asked for meanwhile."""
+def attempt(
+    point: Point, overrides: list[str], quiet: bool, stop: Stop, lock: RunLock | None = None
+) -> Outcome:  # fmt: skip
+    """Train on and write the record; ends the process if `stop` was asked for meanwhile. `lock` is told the step."""
     from cptlab.adapters.base import count_trainable
     from cptlab.models.base import count_params
     from cptlab.training.checkpoint.callback import Checkpointing
@@ -48,6 +51,8 @@ def attempt(point: Point, overrides: list[str], quiet: bool, stop: Stop) -> Outc
         config.tracking, quiet = NoTracking(), True
     quiet = quiet or stays_quiet()
     progress = Progress(point.run_id, stream.steps, stream.tokens_per_step, quiet, folder.writes)
+    if lock:
+        lock.watch(progress.place)
     refuse_small_disk(folder.path, predict(config, facts.num_params_total, count_trainable(model)[0]))
     resume = find_resume(folder.path, facts, config.checkpoint.allow_other_resolution, progress.note)
     config.tracking.start(asdict(facts), folder.path)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cptlab.data.corpus import Corpora, prepare
 from cptlab.data.stream import TokenStream
@@ -36,15 +36,23 @@ class Point:
         return self.folder.path.name
 
 
-def open_point(config: TrainConfig) -> Point:
-    """Open corpora, base and order. UserError for anything that does not fit together; no torch yet."""
+def open_point(config: TrainConfig, known: dict[str, Any] | None = None) -> Point:
+    """Open corpora, base and order. UserError for anything that does not fit together; no torch yet.
+
+    known: filled with what was opened; the points of a grid share it, so that a base is hashed once.
+    """
     check_processes(config.machine, config.rows_per_step)
     check_fp8(config.machine)
-    base = config.model.base()
-    weights = config.model.folder()
-    corpora = prepare(config.data, str(weights) if weights else None, config.selection)
-    if weights and config.data.tokenizer != "auto":
-        check_tokenizer(corpora, weights)
+    known = {} if known is None else known
+    if repr(config.model) not in known:
+        known[repr(config.model)] = config.model.base(), config.model.folder()
+    base, weights = known[repr(config.model)]
+    text = repr((config.data, config.selection, str(weights)))
+    if text not in known:
+        known[text] = prepare(config.data, str(weights) if weights else None, config.selection)
+        if weights and config.data.tokenizer != "auto":
+            check_tokenizer(known[text], weights)
+    corpora = known[text]
     stream = TokenStream.plan(
         {name: splits["train"] for name, splits in corpora.corpora.items()}, config.mixture, config.replay,
         general=config.data.general, steps=config.steps, rows_per_step=config.rows_per_step,

@@ -17,11 +17,12 @@ class Progress:
         self.started = self.shown = time.monotonic()
         self.meter: Throughput | None = None
         self.speaks = speaks  # whether this process shows notes: of several, one
+        self.step = 0
         self.first = 0  # step that this attempt started from
 
     def update(self, step: int, train_loss: float, losses: Mapping[str, float]) -> None:
         """After a step; redraws at most five times a second."""
-        now = time.monotonic()
+        self.step, now = step, time.monotonic()
         if self.terminal and (now - self.shown > 0.2 or step == self.steps):
             self.shown = now
             filled = int(24 * step / self.steps)
@@ -47,7 +48,13 @@ class Progress:
 
     def resumed(self, step: int) -> None:
         """An attempt goes on from a step; starts the clock there."""
-        self.first, self.started = step, time.monotonic()
+        self.first = self.step = step
+        self.started = time.monotonic()
+
+    def place(self) -> tuple[int, int, float]:
+        """(step, steps, seconds a step of this attempt)."""
+        done = self.step - self.first
+        return self.step, self.steps, (time.monotonic() - self.started) / done if done else 0.0
 
     def note(self, text: str) -> None:
         """A line that a reader must not miss, quiet or not."""

@@ -5,9 +5,12 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from cptlab.errors import UserError
+from cptlab.records.lock import RunLock, words
 from cptlab.records.run import FAILED, INTERRUPTED
-from cptlab.training.outcome import Outcome
-from cptlab.training.parallel.launch import check_started_point, must_start
+from cptlab.training.outcome import LOCKED, Outcome
+from cptlab.training.parallel.launch import check_started_point, joined_world, must_start, was_started
+from cptlab.training.parallel.ranks import is_first_process
 from cptlab.training.point import Point, open_point
 
 if TYPE_CHECKING:
@@ -17,19 +20,40 @@ __all__ = ["Outcome", "Point", "open_point", "train_point"]
 
 
 def train_point(config: TrainConfig, overrides: list[str], quiet: bool = False) -> Outcome:
-    """Train a point unless its record says that it is finished."""
+    """Train a point unless its record says that it is finished, or another process trains it now."""
     point = open_point(config)
     if point.folder.is_finished:
-        done = point.folder.done() or {}
-        return Outcome(point.run_id, point.folder.path, "skipped", "already finished", done.get("losses", {}), 0.0)
-    if must_start(config.machine):
+        return _skipped(point)
+    joined = joined_world() > 1
+    if was_started() or (joined and not is_first_process()):  # their starter or the first of them holds the lock
+        return _train(point, overrides, quiet, None)
+    lock = RunLock(point.folder.path)
+    if other := lock.acquire():
+        if joined:
+            raise UserError(f"{point.folder.path} is trained by {words(other)}; start this point when that has ended")
+        return Outcome(point.run_id, point.folder.path, LOCKED, words(other), {}, 0.0)
+    try:
+        if point.folder.is_finished:  # between the first look and the lock
+            return _skipped(point)
+        return _train(point, overrides, quiet, lock)
+    finally:
+        lock.release()
+
+
+def _train(point: Point, overrides: list[str], quiet: bool, lock: RunLock | None) -> Outcome:
+    if must_start(point.config.machine):
         return _started(point, overrides, quiet)
     check_started_point(point.run_id)
     from cptlab.training.attempt import attempt
     from cptlab.training.checkpoint.signals import Stop
 
     with Stop() as stop:
-        return attempt(point, overrides, quiet, stop)
+        return attempt(point, overrides, quiet, stop, lock)
+
+
+def _skipped(point: Point) -> Outcome:
+    done = point.folder.done() or {}
+    return Outcome(point.run_id, point.folder.path, "skipped", "already finished", done.get("losses", {}), 0.0)
 
 
 def _started(point: Point, overrides: list[str], quiet: bool) -> Outcome:

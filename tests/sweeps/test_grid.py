@@ -1,7 +1,7 @@
 import pytest
 
 from cptlab.errors import UserError
-from cptlab.sweeps.grid import read_grid
+from cptlab.sweeps.study import read_study
 from cptlab.sweeps.lines import outcome_line
 from cptlab.sweeps.local_agent import run_points
 from cptlab.sweeps.preflight import check_points, compose_point, expand
@@ -15,7 +15,7 @@ def write(tmp_path, text):
 
 def test_axes_multiply_and_points_are_added(tmp_path):
     file = write(tmp_path, "fixed: {tokens: 1e6}\naxes: {seed: [0, 1], replay: [none, fixed]}\npoints: [{seed: 7}]\n")
-    assert read_grid(file, ["runs=x"]).points == [
+    assert read_study(file, ["runs=x"]).points == [
         ["tokens=1e6", "seed=0", "replay=none", "runs=x"],
         ["tokens=1e6", "seed=0", "replay=fixed", "runs=x"],
         ["tokens=1e6", "seed=1", "replay=none", "runs=x"],
@@ -27,7 +27,7 @@ def test_axes_multiply_and_points_are_added(tmp_path):
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("axis: {seed: [0]}", r"axis is no key of a grid\. Did you mean axes\?"),
+        ("axis: {seed: [0]}", r"axis is no key of a study\. Did you mean axes\?"),
         ("axes: {seed: 0}", r"axes\.seed must be a list"),
         ("axes: {seed: [0, 0]}", "is there twice"),
         ("name: x", "has no points"),
@@ -37,7 +37,7 @@ def test_axes_multiply_and_points_are_added(tmp_path):
 )
 def test_a_malformed_grid_is_refused(tmp_path, text, sentence):
     with pytest.raises(UserError, match=sentence):
-        read_grid(write(tmp_path, text), [])
+        read_study(write(tmp_path, text), [])
 
 
 def test_a_multirun_expands_as_hydra_does_and_its_bad_point_is_named(study):

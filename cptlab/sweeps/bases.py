@@ -1,0 +1,90 @@
+"""Base models that a study depends on: made first, once, by a command or by a grid of their own.
+
+bases: {command: make bases, makes: [bases/30k, bases/100k]}       # a command, and the run folders it makes
+bases: {grid: bases.yaml, as: "bases/{model.size}"}                # another study file beside this one; each of its
+                                                                   # runs appears at `as`, a link named by its values
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from cptlab.errors import UserError, closest
+from cptlab.records.run import RunFolder
+from cptlab.sweeps.values import value_text
+
+KEYS = ("command", "makes", "grid", "as")
+
+
+@dataclass(frozen=True)
+class Bases:
+    """How bases are made. grid, link: of a grid of their own; command, makes: of a program; paths from here."""
+
+    command: str = ""
+    makes: tuple[Path, ...] = ()
+    grid: Path | None = None
+    link: str = ""
+
+    def missing(self) -> list[Path]:
+        """Run folders that are not there or not finished."""
+        return [folder for folder in self.folders() if not RunFolder(folder).is_finished]
+
+    def folders(self) -> list[Path]:
+        """The run folders that the study's points start from."""
+        if self.grid is None:
+            return list(self.makes)
+        from cptlab.sweeps.study import read_study
+
+        return [self._link_of(point) for point in read_study(self.grid, []).points]
+
+    def make(self, train: Callable[[Path], list[tuple[list[str], Path]]]) -> None:
+        """Make what is missing. train: trains a study file, returns (overrides, run folder) of each point."""
+        if self.grid is not None:
+            for point, run in train(self.grid):
+                link = self._link_of(point)
+                link.parent.mkdir(parents=True, exist_ok=True)
+                if link.is_symlink():
+                    link.unlink()
+                elif link.exists():
+                    raise UserError(f"{link} is there and no finished run; move it away, a link to {run} goes there")
+                link.symlink_to(os.path.relpath(run, link.parent))
+        else:
+            code = subprocess.run(shlex.split(self.command), check=False).returncode
+            if code:
+                raise UserError(f"bases.command `{self.command}` ended with code {code}; nothing else was started")
+        if missing := self.missing():
+            raise UserError(f"{self.how} ended well but {missing[0]} is no finished run; mend bases of the study")
+
+    @property
+    def how(self) -> str:
+        """What makes them."""
+        return f"cptlab sweep {self.grid}" if self.grid else self.command
+
+    def _link_of(self, point: list[str]) -> Path:
+        values = dict(override.lstrip("+").split("=", 1) for override in point if "=" in override)
+        for name in re.findall(r"{([^}]*)}", self.link):
+            if name not in values:
+                raise UserError(f"bases.as names {{{name}}}, which a point of {self.grid} does not set")
+        return Path(re.sub(r"{([^}]*)}", lambda name: values[name[1]], self.link))
+
+
+def read_bases(content: object, file: Path) -> Bases | None:
+    """The `bases` of a study file. UserError for a malformed one."""
+    if content is None:
+        return None
+    if not isinstance(content, dict):
+        raise UserError(f"{file}: bases must be a mapping with command and makes, or grid and as")
+    for key in content:
+        if key not in KEYS:
+            raise UserError(f"{file}: bases.{key} is no key of bases.{closest(str(key), KEYS)}")
+    if set(content) == {"grid", "as"}:
+        return Bases(grid=file.parent / str(content["grid"]), link=str(content["as"]))
+    if set(content) == {"command", "makes"} and isinstance(content["makes"], list) and content["makes"]:
+        return Bases(str(content["command"]), tuple(Path(value_text(each).strip("'")) for each in content["makes"]))
+    raise UserError(f"{file}: bases needs command and a list `makes` of run folders, or grid and as")

@@ -1,0 +1,113 @@
+"""The planned points of a study, kept in `runs/.plan/`: plan and status then compose nothing and answer at once.
+
+What is kept holds as long as the points, the program, the installed packages, and the files and folders that the
+configurations name are what they were; else the points are composed and opened anew.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sysconfig
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+from cptlab.launch import CONF
+from cptlab.records.run import write_whole
+from cptlab.sweeps.planned import PlannedPoint, plan_point
+
+NOT_READ = {"runs", "cache_dir", "folder"}  # fields that name where something is written
+MOST = 64  # entries of a folder that are looked at
+
+
+def planned_points(points: list[list[str]]) -> list[PlannedPoint]:
+    """The points of a study with their figures, from the index if it holds. UserError as of preflight."""
+    return known_points(points) or checked_points(points)
+
+
+def known_points(points: list[list[str]]) -> list[PlannedPoint] | None:
+    """What the index keeps, None if it does not hold."""
+    try:
+        kept = json.loads(index_file(points).read_text("utf8"))
+        if any(_stamp(Path(path)) != stamp for path, stamp in kept["watched"].items()):
+            return None
+        return [PlannedPoint(**entry) for entry in kept["points"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None  # written by another version, or not at all
+
+
+def checked_points(points: list[list[str]]) -> list[PlannedPoint]:
+    """Compose and open every point, keep what was found."""
+    from cptlab.sweeps.preflight import check_points
+
+    opened = check_points(points)
+    planned = [plan_point(point, overrides) for point, overrides in zip(opened, points, strict=True)]
+    watched = {str(path) for point in opened for path in _named(point.config, Path.cwd())}
+    content = {
+        "watched": {path: _stamp(Path(path)) for path in sorted(watched)},
+        "points": [p.plain() for p in planned],
+    }
+    file = index_file(points)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(file, content)
+    return planned
+
+
+def index_file(points: list[list[str]]) -> Path:
+    """`<runs>/.plan/<hash>.json`; the hash covers the points, the program and the packages."""
+    digest = hashlib.sha256(json.dumps([points, str(Path.cwd()), program_stamp()]).encode())
+    return plan_folder(points) / f"{digest.hexdigest()[:12]}.json"
+
+
+def plan_folder(points: list[list[str]]) -> Path:
+    """Where plans and probes of a study are kept."""
+    return runs_folder(points[0]) / ".plan"
+
+
+def runs_folder(overrides: list[str]) -> Path:
+    """Where a point's record goes, as its overrides say."""
+    named = [override[5:] for override in overrides if override.startswith("runs=")]
+    return Path(named[-1].strip("'\"") if named else "runs")
+
+
+def program_stamp() -> str:
+    """Changes with the source, the configuration files and the installed packages."""
+    root = CONF.parent
+    files = [*sorted((root / "cptlab").rglob("*.py")), *sorted(CONF.rglob("*.yaml"))]
+    packages = sorted(entry for entry in os.listdir(sysconfig.get_path("purelib")) if entry.endswith("-info"))
+    stamps = [[str(file.relative_to(root)), *_of_file(file)] for file in files]
+    return hashlib.sha256(json.dumps([stamps, packages]).encode()).hexdigest()
+
+
+def _named(value: Any, here: Path, field: str = "") -> Iterator[Path]:
+    """Files and folders that exist and that a configuration names, wherever it does."""
+    if field in NOT_READ:
+        return
+    if is_dataclass(value):
+        for each in fields(value):
+            yield from _named(getattr(value, each.name), here, each.name)
+    elif isinstance(value, dict | list):
+        for entry in value.values() if isinstance(value, dict) else value:
+            yield from _named(entry, here)
+    elif isinstance(value, str) and 0 < len(value) < 1000 and "\0" not in value:
+        path = here / Path(value).expanduser()
+        if path.exists() and path != here:
+            yield path
+
+
+def _stamp(path: Path) -> list:
+    """Sizes and times of a file, or of what lies in a folder and in the folders in it."""
+    if not path.exists():
+        return []
+    if path.is_file():
+        return _of_file(path)
+    entries = [entry for level in ("*", "*/*") for entry in sorted(path.glob(level))[:MOST] if entry.is_file()]
+    return [[entry.name, *_of_file(entry)] for entry in entries]
+
+
+def _of_file(path: Path) -> list[int]:
+    status = path.stat()
+    return [status.st_mtime_ns, status.st_size]

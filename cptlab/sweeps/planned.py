@@ -1,0 +1,87 @@
+"""What is known of a point before it runs: its identity, its size, its work, its disk."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from cptlab.training.point import Point
+
+RECORD_BYTES = 64 << 10  # run.json, evals.jsonl and done.json of a usual run
+
+
+@dataclass(frozen=True)
+class PlannedPoint:
+    """One point of a study.
+
+    folder: of its record; num_params: N without embeddings; eval_tokens: forward passes only [token];
+    disk: at most while it runs [byte]; kept: what stays [byte]; devices: processes; gpu: whether they are GPUs.
+    """
+
+    run_id: str
+    folder: str
+    overrides: list[str]
+    num_params: int
+    num_params_total: int
+    tokens: int
+    steps: int
+    tokens_per_step: int
+    flops_per_token: float
+    eval_tokens: int
+    disk: int
+    kept: int
+    devices: int
+    threads: int
+    gpu: bool
+    precision: str
+
+    @property
+    def flops(self) -> float:
+        """Of training, as MFU counts them [FLOP]."""
+        return self.flops_per_token * self.tokens
+
+    @property
+    def work(self) -> float:
+        """With the evaluations, whose tokens go forward only [FLOP]."""
+        return self.flops_per_token * (self.tokens + self.eval_tokens / 3)
+
+    @property
+    def path(self) -> Path:
+        """Folder of its record."""
+        return Path(self.folder)
+
+    def plain(self) -> dict[str, Any]:
+        """As JSON."""
+        return asdict(self)
+
+
+def plan_point(point: Point, overrides: list[str]) -> PlannedPoint:
+    """The figures of a checked point."""
+    from cptlab.sweeps.shape import count
+    from cptlab.training.checkpoint.disk import predict
+
+    config, corpora = point.config, point.corpora
+    counts = count(config, corpora.vocab_size)
+    needed = predict(config, counts.total, counts.total if counts.shape.trained else 0)
+    machine = config.machine
+    return PlannedPoint(
+        run_id=point.run_id, folder=str(point.folder.path), overrides=overrides, num_params=counts.nonembed,
+        num_params_total=counts.total, tokens=config.tokens_total, steps=config.steps,
+        tokens_per_step=config.tokens_per_step,
+        flops_per_token=counts.shape.flops_per_token(config.data.sequence_length), eval_tokens=_evaluated(point),
+        disk=needed.total + RECORD_BYTES, kept=needed.final + RECORD_BYTES, devices=machine.world_size,
+        threads=machine.threads, gpu=machine.accelerator == "gpu", precision=machine.resolved_precision,
+    )  # fmt: skip
+
+
+def _evaluated(point: Point) -> int:
+    """Tokens of all evaluations: split fit at every one, valid and test at the first and the last."""
+    evaluation, length = point.config.evaluation, point.config.data.sequence_length
+    times = 1 + min(evaluation.points, point.config.steps)
+    return sum(
+        number * min(evaluation.rows * length, splits[split].num_tokens)
+        for splits in point.corpora.corpora.values()
+        for split, number in (("fit", times), ("valid", 2), ("test", 2))
+    )

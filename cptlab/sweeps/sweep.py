@@ -1,0 +1,83 @@
+"""`cptlab sweep`: bases first, then every point that is not finished, then what is to be said about it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+from cptlab.errors import UserError
+from cptlab.records.run import RunFolder
+from cptlab.sweeps.index import checked_points, known_points, runs_folder
+from cptlab.sweeps.local_agent import run_planned, say
+from cptlab.sweeps.planned import PlannedPoint
+from cptlab.sweeps.preflight import check_points, compose_points
+from cptlab.sweeps.study import Study, read_study
+from cptlab.sweeps.workers import Workers
+
+
+def sweep(study: Study, workers: int = 0, per_gpu: int = 1, retries: int = 1, dry_run: bool = False) -> int:
+    """Train a study. Returns 0 if every point is finished or left to another process, else 1."""
+    missing = study.bases.missing() if study.bases else []
+    if dry_run:
+        compose_points(study.points) if missing else checked_points(study.points)
+        say("\n".join(" ".join(point) for point in study.points))
+        return 0
+    if missing:
+        compose_points(study.points)  # the cheap mistakes before the dear bases
+        make_bases(study, missing, workers, per_gpu, retries)
+    known = known_points(study.points)
+    todo = [point for point in known or [] if not RunFolder(point.path).is_finished]
+    nursery = None if known and not todo else Workers()  # loads its libraries while the points are checked
+    try:
+        if known is None:
+            known = checked_points(study.points)
+            todo = [point for point in known if not RunFolder(point.path).is_finished]
+        elif todo:
+            check_points([point.overrides for point in todo])
+    except BaseException:
+        if nursery:
+            nursery.close()
+        raise
+    return train(study, known, todo, nursery, workers, per_gpu, retries)
+
+
+def train(
+    study: Study, known: list[PlannedPoint], todo: list[PlannedPoint], nursery: Workers | None, workers: int,
+    per_gpu: int, retries: int,
+) -> int:  # fmt: skip
+    """Train what is not finished and say what came of all."""
+    skipped = len(known) - len(todo)
+    if skipped:
+        say(f"{study.name}: {skipped} of {len(known)} points are finished already")
+    outcomes, full = [], ""
+    if todo:
+        at_a_time = f", {workers} at a time" if workers else ""
+        say(f"{study.name}: {len(todo)} points to train{at_a_time}")
+        outcomes, full = run_planned(todo, workers, per_gpu, retries, nursery)
+    elif nursery:
+        nursery.close()
+    counts = Counter(outcome.status for outcome in outcomes)
+    skipped += counts["skipped"]
+    say(f"{study.name}: {counts['finished']} trained, {skipped} skipped, {counts['failed']} failed")
+    for outcome in outcomes:
+        if outcome.status == "failed":
+            say(f"failed: {outcome.folder}: {outcome.reason}")
+    if full:
+        raise UserError(full)
+    if not counts["failed"] and (study.law or study.question):
+        say(f"next: {study.fit_command(str(runs_folder(study.points[0])))}")
+    return int(counts["failed"] > 0)
+
+
+def make_bases(study: Study, missing: list[Path], workers: int, per_gpu: int, retries: int) -> None:
+    """Train or build what the study starts from. UserError where that fails."""
+    assert study.bases
+    say(f"{study.name}: {len(missing)} bases are missing; making them first: {study.bases.how}")
+
+    def trained(file: Path) -> list[tuple[list[str], Path]]:
+        bases = read_study(file, [])
+        if sweep(bases, workers, per_gpu, retries):
+            raise UserError(f"a base of {file} failed; {study.name} was not started")
+        return [(point.overrides, point.path) for point in known_points(bases.points) or checked_points(bases.points)]
+
+    study.bases.make(trained)
