@@ -58,6 +58,16 @@ class KeptRun:
 
 
 @dataclass
+class KeptArtifact:
+    """A logged artifact. files: names, each uploaded; committed: whether the client said that it is whole."""
+
+    name: str
+    kind: str
+    files: list[str] = field(default_factory=list)
+    committed: bool = False
+
+
+@dataclass
 class KeptSweep:
     """A sweep. waiting: values of the runs that no agent has yet; stop: W&B run ids that are to end early."""
 
@@ -98,6 +108,7 @@ class Answers:
     def __init__(self) -> None:
         self.runs: dict[tuple[str, str], dict[str, KeptRun]] = {}
         self.sweeps: dict[str, KeptSweep] = {}
+        self.artifacts: dict[str, KeptArtifact] = {}
         self.address = ""
         self.lock = threading.RLock()
 
@@ -201,6 +212,49 @@ class Answers:
         with self.lock:
             commands = self.sweeps[agent.split("-")[0]].next_command(agent, runs)
         return {"agentHeartbeat": {"agent": {"id": agent}, "commands": json.dumps(commands)}}
+
+    def CreateArtifact(self, variables: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
+        """An artifact begins."""
+        given = variables["input"]
+        name = f"artifact{len(self.artifacts)}"
+        self.artifacts[name] = KeptArtifact(given["artifactCollectionName"], given["artifactTypeName"])
+        return {"createArtifact": {"artifact": {"id": name, "state": "PENDING", "artifactSequence": {"latestArtifact": None}}}}
+
+    def CreateArtifactManifest(self, variables: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
+        """Where its list of files goes."""
+        given = variables.get("input") or variables
+        return {"createArtifactManifest": {"artifactManifest": self._manifest(given["artifactID"])}}
+
+    def UpdateArtifactManifest(self, variables: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
+        """Where its list of files goes, at last."""
+        return {"updateArtifactManifest": {"artifactManifest": self._manifest("artifact")}}
+
+    def CreateArtifactFiles(self, variables: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
+        """Where its files go."""
+        given = variables.get("artifactFiles") or variables["input"]["artifactFiles"]
+        for each in given:
+            self.artifacts[each["artifactID"]].files.append(each["name"])
+        edges = [{"node": self._upload(each["name"], each["artifactID"])} for each in given]
+        return {"createArtifactFiles": {"files": {"edges": edges}}}
+
+    def CommitArtifact(self, variables: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
+        """It is whole."""
+        name = (variables.get("input") or variables)["artifactID"]
+        self.artifacts[name].committed = True
+        return {"commitArtifact": {"artifact": {"id": name, "digest": "d"}}}
+
+    def _upload(self, name: str, artifact: str) -> dict[str, Any]:
+        return {
+            "id": name, "name": name, "displayName": name, "uploadUrl": f"{self.address}/upload", "uploadHeaders": [],
+            "storagePath": name, "artifact": {"id": artifact}, "uploadMultipartUrls": None,
+        }  # fmt: skip
+
+    def _manifest(self, artifact: str) -> dict[str, Any]:
+        return {"id": "manifest", "file": self._upload("wandb_manifest.json", artifact)}
+
+    def ServerFeaturesQuery(self, variables: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
+        """None of them."""
+        return {"serverInfo": {"features": []}}
 
     def _one(self, variables: dict[str, Any]) -> KeptRun:
         name = variables.get("name") or variables.get("run") or variables["runName"]
