@@ -218,7 +218,11 @@ class Answers:
         given = variables["input"]
         name = f"artifact{len(self.artifacts)}"
         self.artifacts[name] = KeptArtifact(given["artifactCollectionName"], given["artifactTypeName"])
-        return {"createArtifact": {"artifact": {"id": name, "state": "PENDING", "artifactSequence": {"latestArtifact": None}}}}
+        return {
+            "createArtifact": {
+                "artifact": {"id": name, "state": "PENDING", "artifactSequence": {"latestArtifact": None}}
+            }
+        }
 
     def CreateArtifactManifest(self, variables: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
         """Where its list of files goes."""
@@ -242,6 +246,19 @@ class Answers:
         name = (variables.get("input") or variables)["artifactID"]
         self.artifacts[name].committed = True
         return {"commitArtifact": {"artifact": {"id": name, "digest": "d"}}}
+
+    def ArtifactByID(self, variables: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
+        """A logged artifact, read back."""
+        kept = self.artifacts[variables["id"]]
+        project = {"id": "1", "internalId": "1", "name": "answers", "entity": {"name": ENTITY}}
+        home = {"__typename": "ArtifactSequence", "name": kept.name, "project": project}
+        return {"artifact": {
+            "__typename": "Artifact", "id": variables["id"], "artifactSequence": home, "versionIndex": 0,
+            "artifactType": {"name": kept.kind}, "description": None, "metadata": "{}", "ttlDurationSeconds": None,
+            "ttlIsInherited": False, "tags": [], "historyStep": None, "state": "COMMITTED" if kept.committed else "PENDING",
+            "size": 1, "digest": "d", "commitHash": "c", "fileCount": len(kept.files), "aliases": [],
+            "createdAt": "2026-01-01T00:00:00Z", "updatedAt": None,
+        }}  # fmt: skip
 
     def _upload(self, name: str, artifact: str) -> dict[str, Any]:
         return {

@@ -30,7 +30,9 @@ def to_wandb(folder: Path, place: str) -> str:
         )  # fmt: skip
     except wandb.errors.Error as error:
         said = " ".join(str(error).split())[:160]
-        raise UserError(f"wandb={place} could not start ({said}); log in, or leave wandb= empty: {folder} has it all") from error
+        raise UserError(
+            f"wandb={place} could not start ({said}); log in, or leave wandb= empty: {folder} has it all"
+        ) from error
     artifact = wandb.Artifact(re.sub(r"[^\w.-]", "-", f"answer-{folder.name}"), type="answer")
     for file in files:
         artifact.add_file(str(file), name=str(file.relative_to(folder)))
