@@ -29,11 +29,9 @@ def preflight(overrides: list[str]) -> None:
         check_launcher(launcher)
     points = expand(overrides)
     total = len(points)
-    configs = check_points(points)
+    opened = check_points(points)
     if launcher:
-        from cptlab.training.run import open_point
-
-        hand_in_points([open_point(config).folder for config in configs], show)
+        hand_in_points([point.folder for point in opened], show)
 
 
 def task(config: TrainConfig) -> None:

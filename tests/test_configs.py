@@ -52,11 +52,10 @@ def test_every_variant_is_reachable_from_the_command_line():
 
 
 def test_the_quick_starts_grid_is_real():
-    from cptlab.sweeps.grid import read_grid
-    from cptlab.sweeps.preflight import check_points
+    from cptlab.sweeps.preflight import compose_points
+    from cptlab.sweeps.study import read_study
 
-    grid = read_grid(CONF.parent / "experiments/quickstart", [])
-    configs = check_points(grid.points)
+    configs = compose_points(read_study(CONF.parent / "experiments/quickstart", []).points)
     shares = {config.mixture.domain_share for config in configs}
     sizes = {config.model.size for config in configs}
     assert len(sizes) == 3
