@@ -266,7 +266,15 @@ def main():
     parser.add_argument("--grids", type=int, default=100)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--out", default="", help="JSON lines; worlds that it holds are not run again")
+    parser.add_argument("--records", default="", help="folder of runs to replay designs on, instead of made-up worlds")
+    parser.add_argument("--rise", type=float, default=0.03, help="cap on the general rise, with --records")
+    parser.add_argument("--tolerance", type=float, default=TOLERANCE, help="with --records")
+    parser.add_argument("--base-tokens", type=float, default=0.0, help="tokens of each base, with --records")
     options = parser.parse_args()
+    if options.records:
+        found = replayed(options.records, options.rise, options.tolerance, options.base_tokens)
+        print(json.dumps(found, default=float))
+        return
     os.environ["OMP_NUM_THREADS"] = "1"
     kinds = [kind for wrong in made.WRONG for kind in ("dcpt", wrong)]
     tasks = [(kinds[i % len(kinds)], i // len(kinds) + 1000 * (i % len(kinds))) for i in range(options.grids)]
