@@ -15,7 +15,7 @@ SENDING = 600  # [s]
 def to_wandb(folder: Path, place: str) -> str:
     """Log the answer in a folder; returns the sentence that says where it is.
 
-    A server that does not answer loses nothing: the files lie in the folder, and `wandb sync` sends the run kept offline.
+    Nothing is lost where no server answers: the files lie in the folder, and `wandb sync` sends the run kept offline.
     """
     import wandb
     import wandb.errors
