@@ -32,7 +32,8 @@ def hand_in(content: Mapping[str, Any], file: Path, entity: str) -> str:
     if done.returncode or not found:
         said = [line for line in (done.stderr + done.stdout).splitlines() if line.strip()] or ["no word"]
         raise UserError(
-            f"W&B did not take the sweep ({said[-1].removeprefix('wandb: ').strip()[:200]}); `wandb login`, or --offline"
+            f"W&B did not take the sweep ({said[-1].removeprefix('wandb: ').strip()[:200]});"
+            " `wandb login`, or --offline"
         )
     return found[1]
 
