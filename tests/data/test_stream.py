@@ -294,7 +294,8 @@ def test_a_plan_goes_on_from_a_mark_without_the_steps_before_it(tmp_path, packin
             stream().load_state_dict(mark | change)
 
 
-def test_a_mark_of_other_shares_is_refused(corpora):
+def test_a_mark_of_other_shares_is_refused(corpora, monkeypatch):
+    monkeypatch.setattr("cptlab.data.stream.BLOCK_ROWS", 64)  # a mark lies at the start of a block of steps
     mark = plan(corpora, Static(domain_share=0.3), NoReplay(), steps=600).state_dict(600)
     with pytest.raises(ValueError, match="not of this plan"):
         plan(corpora, Static(domain_share=0.4), NoReplay(), steps=600).load_state_dict(mark)

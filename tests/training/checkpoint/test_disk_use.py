@@ -33,7 +33,7 @@ def test_a_run_that_the_disk_cannot_hold_is_refused_before_training(study, tmp_p
     overrides = [*study, f"runs={tmp_path}", "checkpoint.keep=1000000000000"]
     with pytest.raises(UserError, match=r"free, this run needs up to .* of checkpoints .* lower checkpoint\.keep"):
         train_point(compose_point(overrides), overrides, quiet=True)
-    assert not list(tmp_path.iterdir())
+    assert not list(tmp_path.glob("[!.]*"))
 
 
 def test_a_checkpoint_is_not_begun_where_it_does_not_fit(tmp_path):
@@ -67,7 +67,7 @@ print(train_point(compose_point({[*overrides, f"runs={tmp_path}"]!r}), [], quiet
     assert ran.stdout.strip() == "finished", ran.stderr
     assert "the checkpoint at step 6 could not be written (" in ran.stderr
     assert "the one at step 4 is as it was" in ran.stderr
-    [folder] = tmp_path.iterdir()
+    [folder] = tmp_path.glob("[!.]*")
     assert sorted(path.name for path in (folder / "checkpoints").iterdir()) == ["step_2", "step_4"]
     assert numbers(folder) == numbers(whole.folder)
     assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] == resource.RLIM_INFINITY

@@ -97,7 +97,7 @@ from pathlib import Path
 from cptlab.sweeps.preflight import compose_point
 from cptlab.training.checkpoint.folder import kept
 def requeue(signum, frame):
-    print("requeued with", [path.name for path in kept(next(Path({str(tmp_path)!r}).glob("*")))], flush=True)
+    print("requeued with", [path.name for path in kept(next(Path({str(tmp_path)!r}).glob("[!.]*")))], flush=True)
     sys.exit(-1)
 signal.signal(signal.SIGUSR2, requeue)  # as submitit does
 def ask():

@@ -49,7 +49,7 @@ def alone(study, tmp_path_factory):
 def assert_equal(found, alone):
     for losses, norms, trained in found.values():
         assert np.abs(losses - alone[0]).max() < 1e-5
-        assert norms == pytest.approx(alone[1], rel=1e-5)
+        assert norms == pytest.approx(alone[1], rel=5e-5)  # other rows a pass, another order of sums
         np.testing.assert_array_equal(trained[:, 1], alone[2][:, 1])
         np.testing.assert_allclose(trained[:, 0], alone[2][:, 0], rtol=1e-5)
 
