@@ -239,8 +239,9 @@ class TokenStream:
         source = self.table.replay_corpus
         if self.replay.from_buffer or source < 0:
             return int(self._buffer.before(step)[1].sum())
-        if isinstance(self.rows[source], ConcatRows):
-            return int(self.table.totals(step)[-1]) * self.sequence_length
+        count = int(self.table.totals(step)[-1])
+        if not count or isinstance(self.rows[source], ConcatRows):
+            return count * self.sequence_length
         rows = self.table.replay_running(step)
         return int(self.rows[source].fill(self.draws[source].at(rows)[0]).sum())
 

@@ -10,9 +10,12 @@ from cptlab.records.run import read_rows
 from cptlab.sweeps.preflight import compose_point
 from cptlab.training.run import train_point
 
+# A rate and an eps at which rounding stays rounding. At twice the rate and Adam's usual eps the first updates throw the
+# model about by the sign of gradients that are noise: one process that sums over two halves of its batch instead of the
+# whole then moves a norm by 1.4e-5, eager attention by 2.8e-5; here all agree within 1e-6.
 LEARNING = [
-    "tokens=3200", "model.depth=2", "optimizer.peak_lr=1e-2", "optimizer.clip=0.05", "replay=adaptive_gradnorm",
-    "mixture=domain_only",
+    "tokens=3200", "model.depth=2", "optimizer.peak_lr=5e-3", "optimizer.eps=1e-6", "optimizer.clip=0.05",
+    "replay=adaptive_gradnorm", "mixture=domain_only",
 ]  # fmt: skip
 
 
@@ -49,7 +52,7 @@ def alone(study, tmp_path_factory):
 def assert_equal(found, alone):
     for losses, norms, trained in found.values():
         assert np.abs(losses - alone[0]).max() < 1e-5
-        assert norms == pytest.approx(alone[1], rel=5e-5)  # other rows a pass, another order of sums
+        assert norms == pytest.approx(alone[1], rel=1e-5)
         np.testing.assert_array_equal(trained[:, 1], alone[2][:, 1])
         np.testing.assert_allclose(trained[:, 0], alone[2][:, 0], rtol=1e-5)
 
