@@ -1,21 +1,21 @@
 """A W&B server on this machine for tests: what the real client sends is kept, and answered from there.
 
 It speaks the part of the W&B protocol that `wandb.init`, `wandb.Api().runs`, `Run.scan_history`, artifacts, `wandb
-sweep`, `wandb agent` and `wandb sync` of wandb 0.31 need: GraphQL (`POST /graphql`, one method of `Answers` for each operation), the file stream by which a run sends its
-history and summary, and uploads, which it takes and forgets. Answer another operation by one more method; an
-operation without one is answered with an error that names it.
+sweep`, `wandb agent` and `wandb sync` of wandb 0.31 need: GraphQL (`POST /graphql`, one method of `Answers` for each
+operation), the file stream by which a run sends its history and summary, and uploads. Answer another operation by one
+more method; an operation without one is answered with an error that names it.
 
     with WandbServer(folder) as server:
         os.environ.update(server.environment)
         ...                          # wandb.init(project="p"); run.log(...); run.finish()
         server.runs["me", "p"]       # {W&B run id: KeptRun}
         server.sweeps                # {id: KeptSweep}, its grid handed out once, as W&B does
+        server.artifacts             # {id: KeptArtifact}; server.uploads holds their files
         server.operations            # names of the GraphQL operations so far, in order
 """
 
 from __future__ import annotations
 
-import itertools
 import json
 import re
 import sys
@@ -25,7 +25,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-import yaml
+from wandb_artifacts import ArtifactAnswers
+from wandb_sweeps import SweepAnswers
 
 ENTITY = "me"
 KEY = "0" * 40
@@ -57,60 +58,12 @@ class KeptRun:
         }  # fmt: skip
 
 
-@dataclass
-class KeptArtifact:
-    """A logged artifact. files: names, each uploaded; committed: whether the client said that it is whole."""
-
-    name: str
-    kind: str
-    files: list[str] = field(default_factory=list)
-    committed: bool = False
-
-
-@dataclass
-class KeptSweep:
-    """A sweep. waiting: values of the runs that no agent has yet; stop: W&B run ids that are to end early."""
-
-    name: str
-    project: str
-    config: dict[str, Any]
-    waiting: list[dict[str, Any]]
-    agents: list[str] = field(default_factory=list)
-    handed_out: dict[str, str] = field(default_factory=dict)  # W&B run id -> agent
-    stop: set[str] = field(default_factory=set)
-
-    @classmethod
-    def of(cls, name: str, project: str, config: dict[str, Any]) -> KeptSweep:
-        """A grid in full; of a search `run_cap` runs at the first values."""
-        axes = {
-            key: entry.get("values") or [entry.get("value", entry.get("min"))]
-            for key, entry in config["parameters"].items()
-        }
-        product = [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
-        return cls(name, project, config, product[: config.get("run_cap") or None])
-
-    def next_command(self, agent: str, runs: list[str]) -> list[dict[str, Any]]:
-        """What an agent that runs these is told; a point is handed out once, whatever becomes of it."""
-        if runs:
-            return [{"type": "stop", "run_id": run} for run in runs if run in self.stop]
-        if not self.waiting:
-            return [{"type": "exit"}]
-        number = len(self.handed_out)
-        run = f"{self.name}r{number}"
-        self.handed_out[run] = agent
-        args = {key: {"value": value} for key, value in self.waiting.pop(0).items()}
-        return [{"type": "run", "id": str(number), "run_id": run, "args": args, "program": self.config["program"]}]
-
-
-class Answers:
+class Answers(SweepAnswers, ArtifactAnswers):
     """One method for each GraphQL operation: variables -> the `data` of the answer."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.runs: dict[tuple[str, str], dict[str, KeptRun]] = {}
-        self.sweeps: dict[str, KeptSweep] = {}
-        self.artifacts: dict[str, KeptArtifact] = {}
-        self.address = ""
-        self.lock = threading.RLock()
 
     def viewer(self, variables: dict[str, Any]) -> dict[str, Any]:
         """Who is logged in; asked under several names of operations."""
@@ -171,103 +124,6 @@ class Answers:
         low, high = variables["minStep"], variables["maxStep"]
         rows = [row for row in self._one(variables).history if low <= json.loads(row)["_step"] < high]
         return {"project": {"run": {"history": rows}}}
-
-    def UpsertSweep(self, variables: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
-        """A sweep is created, or changes its state."""
-        project = variables.get("projectName") or "uncategorized"
-        home = {"id": "p", "name": project, "entity": {"id": "e", "name": ENTITY}}
-        if not variables.get("id"):
-            name = f"sweep{len(self.sweeps)}"
-            self.sweeps[name] = KeptSweep.of(name, project, yaml.safe_load(variables["config"]))
-        else:
-            name = variables["id"]
-        return {"upsertSweep": {"sweep": {"name": name, "project": home}, "configValidationWarnings": []}}
-
-    def SweepWithRuns(self, variables: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
-        """A sweep as its agents see it."""
-        sweep = self.sweeps.get(variables["sweep"])
-        if sweep is None:
-            return {"project": {"sweep": None}}
-        runs = self.runs.get((ENTITY, sweep.project), {}).values()
-        seen = {
-            "id": sweep.name, "name": sweep.name, "method": sweep.config["method"], "state": "RUNNING", "bestLoss": None,
-            "config": yaml.safe_dump(sweep.config), "controller": None, "scheduler": None, "description": None,
-            "runs": {"edges": [{"node": run.node()} for run in runs if run.sweep == sweep.name]},
-        }  # fmt: skip
-        return {"project": {"sweep": seen}}
-
-    def GetSweepState(self, variables: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
-        """Whether it goes on."""
-        return {"project": {"sweep": {"state": "RUNNING"}}}
-
-    def CreateAgent(self, variables: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
-        """An agent joins a sweep."""
-        sweep = self.sweeps[variables["sweep"]]
-        sweep.agents.append(f"{sweep.name}-agent{len(sweep.agents)}")
-        return {"createAgent": {"agent": {"id": sweep.agents[-1]}}}
-
-    def Heartbeat(self, variables: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
-        """An agent says what it runs and hears what to do."""
-        agent, runs = variables["id"], list(json.loads(variables["runState"]))
-        with self.lock:
-            commands = self.sweeps[agent.split("-")[0]].next_command(agent, runs)
-        return {"agentHeartbeat": {"agent": {"id": agent}, "commands": json.dumps(commands)}}
-
-    def CreateArtifact(self, variables: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
-        """An artifact begins."""
-        given = variables["input"]
-        name = f"artifact{len(self.artifacts)}"
-        self.artifacts[name] = KeptArtifact(given["artifactCollectionName"], given["artifactTypeName"])
-        return {
-            "createArtifact": {
-                "artifact": {"id": name, "state": "PENDING", "artifactSequence": {"latestArtifact": None}}
-            }
-        }
-
-    def CreateArtifactManifest(self, variables: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
-        """Where its list of files goes."""
-        given = variables.get("input") or variables
-        return {"createArtifactManifest": {"artifactManifest": self._manifest(given["artifactID"])}}
-
-    def UpdateArtifactManifest(self, variables: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
-        """Where its list of files goes, at last."""
-        return {"updateArtifactManifest": {"artifactManifest": self._manifest("artifact")}}
-
-    def CreateArtifactFiles(self, variables: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
-        """Where its files go."""
-        given = variables.get("artifactFiles") or variables["input"]["artifactFiles"]
-        for each in given:
-            self.artifacts[each["artifactID"]].files.append(each["name"])
-        edges = [{"node": self._upload(each["name"], each["artifactID"])} for each in given]
-        return {"createArtifactFiles": {"files": {"edges": edges}}}
-
-    def CommitArtifact(self, variables: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
-        """It is whole."""
-        name = (variables.get("input") or variables)["artifactID"]
-        self.artifacts[name].committed = True
-        return {"commitArtifact": {"artifact": {"id": name, "digest": "d"}}}
-
-    def ArtifactByID(self, variables: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
-        """A logged artifact, read back."""
-        kept = self.artifacts[variables["id"]]
-        project = {"id": "1", "internalId": "1", "name": "answers", "entity": {"name": ENTITY}}
-        home = {"__typename": "ArtifactSequence", "name": kept.name, "project": project}
-        return {"artifact": {
-            "__typename": "Artifact", "id": variables["id"], "artifactSequence": home, "versionIndex": 0,
-            "artifactType": {"name": kept.kind}, "description": None, "metadata": "{}", "ttlDurationSeconds": None,
-            "ttlIsInherited": False, "tags": [], "historyStep": None, "state": "COMMITTED" if kept.committed else "PENDING",
-            "size": 1, "digest": "d", "commitHash": "c", "fileCount": len(kept.files), "aliases": [],
-            "createdAt": "2026-01-01T00:00:00Z", "updatedAt": None,
-        }}  # fmt: skip
-
-    def _upload(self, name: str, artifact: str) -> dict[str, Any]:
-        return {
-            "id": name, "name": name, "displayName": name, "uploadUrl": f"{self.address}/upload", "uploadHeaders": [],
-            "storagePath": name, "artifact": {"id": artifact}, "uploadMultipartUrls": None,
-        }  # fmt: skip
-
-    def _manifest(self, artifact: str) -> dict[str, Any]:
-        return {"id": "manifest", "file": self._upload("wandb_manifest.json", artifact)}
 
     def ServerFeaturesQuery(self, variables: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
         """None of them."""
@@ -346,17 +202,19 @@ def _handler(server: WandbServer) -> type[BaseHTTPRequestHandler]:
                 self._answer({})
 
         def do_PUT(self) -> None:
-            self._body()
+            server.uploads[self.path] = self._body()
             self._answer({})
 
         def do_GET(self) -> None:
-            self._answer({})
+            self._send(server.uploads.get(self.path, b"{}"))
 
         def _body(self) -> bytes:
             return self.rfile.read(int(self.headers.get("Content-Length") or 0))
 
         def _answer(self, content: dict[str, Any]) -> None:
-            text = json.dumps(content).encode()
+            self._send(json.dumps(content).encode())
+
+        def _send(self, text: bytes) -> None:
             self.send_response(200)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(text)))

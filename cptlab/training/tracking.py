@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
@@ -78,20 +79,24 @@ class WandB(Tracking):
         import wandb
         import wandb.errors
 
-        self._record, mode = folder, self.mode
+        self._record = folder
         Path(self.folder).mkdir(parents=True, exist_ok=True)
-        if mode == "online" and (why := why_silent(wandb.setup().settings.base_url)):
-            mode = self._offline(why)
+        if os.environ.get("WANDB_SWEEP_ID"):  # beside it W&B takes the project from the environment alone
+            os.environ.setdefault("WANDB_PROJECT", self.project)
+        why = why_silent(wandb.setup().settings.base_url) if self.mode == "online" else ""
         try:
-            self._run = self._init(facts, mode)
-        except wandb.errors.CommError as error:
-            if mode == "offline":
-                raise UserError(f"tracking=wandb could not start ({_short(error)}); use tracking=none") from error
-            self._run = self._init(facts, self._offline(_short(error)))
+            try:
+                self._run = self._init(facts, "offline" if why else self.mode)
+            except wandb.errors.CommError as error:
+                why = why or _short(error)
+                self._run = self._init(facts, "offline")
         except wandb.errors.Error as error:
             raise UserError(
                 f"tracking=wandb could not start ({_short(error)}); log in, or use tracking.mode=offline"
             ) from error
+        if why:
+            kept = self._run.settings.sync_dir
+            _say(f"W&B does not answer ({why}): this run is kept offline; `wandb sync {kept}` sends it")
         self._run.define_metric("tokens_seen")
         self._run.define_metric("loss/*", step_metric="tokens_seen")  # curves over tokens, one a corpus and split
 
@@ -104,11 +109,6 @@ class WandB(Tracking):
                 silent=True, console="off", finish_timeout=SENDING, finish_timeout_raises=True
             ),
         )  # fmt: skip
-
-    def _offline(self, why: str) -> str:
-        files = Path(self.folder) / "wandb"
-        _say(f"W&B does not answer ({why}): this run is kept offline; `wandb sync {files}/offline-run-*` sends it")
-        return "offline"
 
     def log(self, rows: list[EvalRow]) -> None:
         """Into the history; the summary then holds the last evaluation.
@@ -130,8 +130,8 @@ class WandB(Tracking):
         try:
             self._run.finish(exit_code=int(done["status"] != FINISHED))
         except TimeoutError:
-            files = Path(self._run.settings.sync_dir)
-            _say(f"W&B did not take all of this run in {SENDING} s: `wandb sync {files}` sends the rest")
+            kept = self._run.settings.sync_dir
+            _say(f"W&B did not take all of this run in {SENDING} s: `wandb sync {kept}` sends the rest")
 
 
 def _short(error: Exception) -> str:

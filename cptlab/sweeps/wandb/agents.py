@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from cptlab.errors import UserError
+from cptlab.sweeps.local_agent import say
 from cptlab.sweeps.workers import THREAD_VARIABLES
 
 WANDB = [sys.executable, "-m", "wandb"]
@@ -46,6 +47,7 @@ def agent_command(sweep: str) -> list[str]:
 def work_off(sweep: str, agents: int, folder: Path, group: str, look: Callable[[], None]) -> None:
     """Run that many agents here until all have ended. Ctrl-C reaches them and their runs, which save.
 
+    One that is killed is replaced, as often as there are agents: the rest of the sweep need not wait for one less.
     look: called every second; folder: of the agents' logs and W&B's own files.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -54,14 +56,23 @@ def work_off(sweep: str, agents: int, folder: Path, group: str, look: Callable[[
     threads = {name: os.environ.get(name, "1") for name in THREAD_VARIABLES}
     environment = {"WANDB_DIR": str(folder.resolve()), "WANDB_RUN_GROUP": group} | dict(os.environ) | more | threads
     command = [sys.executable, "-m", *agent_command(sweep), "--max-consecutive-failed-runs", str(TROUBLE)]
-    processes = []
+    processes: list[subprocess.Popen] = []
+
+    def start() -> None:
+        with (folder / f"{sweep.rpartition('/')[2]}-agent{len(processes)}.log").open("wb") as output:
+            processes.append(subprocess.Popen(command, env=environment, stdout=output, stderr=subprocess.STDOUT))
+
+    replaced: set[int] = set()
     try:
-        for number in range(agents):
-            log = folder / f"{sweep.rpartition('/')[2]}-agent{number}.log"
-            with log.open("wb") as output:
-                processes.append(subprocess.Popen(command, env=environment, stdout=output, stderr=subprocess.STDOUT))
+        for _ in range(agents):
+            start()
         while any(process.poll() is None for process in processes):
             time.sleep(1)
+            killed = [each.pid for each in processes if (each.poll() or 0) < 0 and each.pid not in replaced]
+            for number in killed[: agents - len(replaced)]:
+                say(f"agent {number} was killed; another one takes its place")
+                replaced.add(number)
+                start()
             look()
     except BaseException:
         for process in processes:

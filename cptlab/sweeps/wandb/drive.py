@@ -27,6 +27,7 @@ from cptlab.sweeps.wandb.agents import agent_command, hand_in, work_off
 from cptlab.sweeps.wandb.blocks import blocks, settings, span
 from cptlab.sweeps.wandb.spec import Search, spec
 
+FOLDER = ".agents"  # in the folder of the runs; W&B's client writes into .wandb wherever it finds one
 LOOK = 2.0  # [s] between two looks at points that other processes train
 
 
@@ -71,7 +72,7 @@ def specs(study: Study, planned: Sequence[PlannedPoint], search: Search) -> list
 def drive(study: Study, search: Search, place: Place, dry_run: bool = False) -> int:
     """Returns 0 if every point of a grid is finished, or if a search has ended; 1 if points are left."""
     planned = planned_of(study)
-    folder = runs_folder(study.points[0]) / ".wandb"
+    folder = runs_folder(study.points[0]) / FOLDER
     todo = [each for each in planned if state_of(each.path).status not in (DONE, RUNNING)]
     if not search.follows_points:
         todo = planned
@@ -99,7 +100,7 @@ def sweep_off(
         sweep = hand_in(content, folder / f"{stem}-{again}-{i}.yaml", place.entity)
         say(f"{content['name']}: {' '.join(agent_command(sweep))}")
         if place.agents:
-            work_off(sweep, place.agents, folder, study.name, news.tell)
+            work_off(sweep, min(place.agents, len(todo)), folder, study.name, news.tell)
             news.tell()
     if not place.agents:
         say("start as many agents as you like; when they have ended, this command hands out what is unfinished")

@@ -30,16 +30,7 @@ class Engine:
     """spec: a sweep as `wandb sweep` reads it."""
 
     def __init__(self, spec: Mapping[str, Any]) -> None:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # it speaks to an older pydantic
-            try:
-                import sweeps
-            except ImportError as error:
-                raise UserError(
-                    f"W&B's search engine is not installed ({error}); pip install 'cptlab[wandb_engine]', then pip"
-                    " install --no-deps sweeps==0.3.0"
-                ) from error
-        self.sweeps, self.cap = sweeps, spec.get("run_cap", 0)
+        self.sweeps, self.cap = _package(), spec.get("run_cap", 0)
         # Of its schema it takes no more than these.
         self.config = {
             name: spec[name] for name in ("method", "metric", "parameters", "early_terminate") if name in spec
@@ -74,6 +65,23 @@ class Engine:
             )
             for trial in trials
         ]
+
+
+def _package() -> Any:
+    """W&B's `sweeps`. UserError if there is none, or only something else of that name."""
+    why = "there is a package of that name which is not W&B's"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it speaks to an older pydantic
+        try:
+            import sweeps  # pyright: ignore[reportMissingImports]
+        except ImportError as error:
+            sweeps, why = None, str(error)
+    if not hasattr(sweeps, "next_run"):
+        raise UserError(
+            f"W&B's search engine, the package sweeps, is not installed ({why}); pip install 'cptlab[wandb_engine]',"
+            " then pip install --no-deps sweeps==0.3.0"
+        )
+    return sweeps
 
 
 def _python(value: Any) -> Any:

@@ -17,7 +17,7 @@ from cptlab.sweeps.cli import planned_of
 from cptlab.sweeps.local_agent import say
 from cptlab.sweeps.study import Study
 from cptlab.sweeps.wandb import engine
-from cptlab.sweeps.wandb.drive import Place, specs
+from cptlab.sweeps.wandb.drive import FOLDER, Place, specs
 from cptlab.sweeps.wandb.spec import Search, program
 from cptlab.sweeps.workers import THREAD_VARIABLES
 
@@ -90,7 +90,7 @@ class Trials:
         folder = check_points([overrides])[0].folder
         trial = engine.Trial(len(self.trials), values)
         self.trials.append(trial)
-        log = folder.path.parent / ".wandb" / f"{folder.path.name}.log"
+        log = folder.path.parent / FOLDER / f"{folder.path.name}.log"
         log.parent.mkdir(parents=True, exist_ok=True)
         threads = {name: os.environ.get(name, "1") for name in THREAD_VARIABLES}
         with log.open("wb") as output:

@@ -1,15 +1,28 @@
 """W&B's own search engine with this numpy, without a server."""
 
+import sys
+import types
+
 import numpy as np
 import pytest
 
-pytest.importorskip("sweeps", reason="pip install --no-deps sweeps (docs/wandb.md)", exc_type=ImportError)
-
+from cptlab.errors import UserError
 from cptlab.sweeps.wandb.engine import FINISHED, Engine, Trial
 from cptlab.sweeps.wandb.spec import Search, spec
 
 BLOCK = {"share": ("0.0", "1.0"), "tokens": ("640",)}
 METRIC = "loss/fit/code"
+
+
+def why_absent():
+    try:
+        Engine({})
+    except UserError as error:
+        return str(error)
+    return ""
+
+
+needs_engine = pytest.mark.skipif(why_absent() != "", reason=why_absent())
 
 
 def searched(search, number):
@@ -19,6 +32,13 @@ def searched(search, number):
     return trials
 
 
+def test_another_package_of_that_name_is_not_taken_for_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "sweeps", types.ModuleType("sweeps"))
+    with pytest.raises(UserError, match=r"a package of that name which is not W&B's.*--no-deps sweeps==0\.3\.0"):
+        Engine({})
+
+
+@needs_engine
 def test_a_grid_is_proposed_once_and_ends():
     assert [trial.values for trial in searched(Search(), 9)] == [
         {"share": 0.0, "tokens": 640},
@@ -26,6 +46,7 @@ def test_a_grid_is_proposed_once_and_ends():
     ]
 
 
+@needs_engine
 @pytest.mark.parametrize("method", ["random", "bayes"])
 def test_a_search_ends_at_its_cap_and_gives_pythons_own_numbers(method):
     trials = searched(Search(method, METRIC, between=("share",), runs=6), 99)
@@ -33,12 +54,14 @@ def test_a_search_ends_at_its_cap_and_gives_pythons_own_numbers(method):
     assert all(type(trial.values["share"]) is float and 0 <= trial.values["share"] <= 1 for trial in trials)
 
 
+@needs_engine
 def test_bayes_comes_nearer_than_its_first_draws():
     np.random.seed(0)  # noqa: NPY002 - the package draws from it
     trials = searched(Search("bayes", METRIC, between=("share",), runs=10), 99)
     assert min(trial.history[-1] for trial in trials) < 0.01
 
 
+@needs_engine
 def test_hyperband_ends_the_worst_of_running_trials():
     engine = Engine(spec("s", BLOCK, Search("random", METRIC, 1, ("share",))))
     done = [Trial(i, {"share": 0.1 * i, "tokens": 640}, FINISHED, [1.0 + i, 0.1 * i]) for i in range(6)]

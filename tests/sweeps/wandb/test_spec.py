@@ -71,4 +71,4 @@ def test_a_dry_run_prints_a_sweep_that_yaml_reads(study, tmp_path):
     assert content["parameters"]["seed"] == {"values": [0, 1]}
     assert content["parameters"]["data.max_epochs"] == {"value": "null"}
     assert content["parameters"]["tracking"] == {"value": "wandb"}
-    assert not list(tmp_path.glob("runs/.wandb"))
+    assert not list(tmp_path.glob("runs/.agents"))
