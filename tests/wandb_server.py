@@ -29,7 +29,7 @@ from wandb_artifacts import ArtifactAnswers
 from wandb_sweeps import SweepAnswers
 
 ENTITY = "me"
-KEY = "0" * 40
+KEY = "c0ffee5eed" * 4  # of no account; tests look for it where no key may be
 
 
 @dataclass
