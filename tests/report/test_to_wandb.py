@@ -37,14 +37,8 @@ def answered(tmp_path):
 
 def test_fit_law_logs_its_answer_and_w_and_b_gives_it_back(wandb_server, tmp_path):
     out = tmp_path / "fit"
-    table = [
-        "source=csv",
-        "source.path=docs/data/quickstart.csv",
-        "source.domain=code",
-        "law.min_irreducible=-10",
-        "num_draws=20",
-    ]
-    more = ["compare=false", "heldout=false", "report=false", f"out={out}", "wandb=answers"]
+    table = ["source=csv", "source.path=docs/data/quickstart.csv", "source.domain=code", "law.min_irreducible=-10"]
+    more = ["num_draws=20", "compare=false", "heldout=false", "report=false", f"out={out}", "wandb=answers"]
     done = subprocess.run([sys.executable, "fit_law.py", *table, *more], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "me/answers, artifact answer-fit:v0" in done.stdout

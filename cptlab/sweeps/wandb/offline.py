@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,8 @@ def run_offline(study: Study, search: Search, place: Place) -> int:
 
         points = [[*point, OFFLINE] for point in study.points]
         return sweep(dataclasses.replace(study, points=points), workers, retries=place.retries)
-    return Trials(study, search, place, workers).run()
+    contents = specs(study, planned_of(study), search)
+    return max(Trials(content, search, workers).run() for content in contents)
 
 
 @dataclass
@@ -50,9 +52,8 @@ class Running:
 class Trials:
     """A search on this machine, some runs at a time."""
 
-    def __init__(self, study: Study, search: Search, place: Place, workers: int) -> None:
-        content = specs(study, planned_of(study), search)[0]
-        self.name, self.workers, self.search = study.name, workers, search
+    def __init__(self, content: Mapping[str, Any], search: Search, workers: int) -> None:
+        self.name, self.workers, self.search = content["name"], workers, search
         self.engine = engine.Engine(content)
         self.trials: list[engine.Trial] = []
         self.running: list[Running] = []
@@ -114,7 +115,8 @@ class Trials:
 
     def _ended(self, each: Running) -> None:
         done = each.folder.done() or {}
-        finished = done.get("status") == FINISHED
+        # A search may draw a point twice: its second run says that the first one trains it, and ends well.
+        finished = done.get("status") == FINISHED or each.process.returncode == 0
         each.trial.state = engine.FINISHED if finished or each.ended_early else engine.FAILED
         self.failed += each.trial.state == engine.FAILED
         reason = done.get("reason", "") if done.get("status") == FAILED else f"see {each.log}"

@@ -6,6 +6,9 @@ import pytest
 import yaml
 
 from cptlab.errors import UserError
+from cptlab.sweeps.preflight import check_points
+from cptlab.sweeps.study import read_study
+from cptlab.sweeps.wandb.drive import Place, drive, tracked
 from cptlab.sweeps.wandb.spec import Search, spec
 
 ROOT = Path(__file__).parents[3]
@@ -72,3 +75,25 @@ def test_a_dry_run_prints_a_sweep_that_yaml_reads(study, tmp_path):
     assert content["parameters"]["data.max_epochs"] == {"value": "null"}
     assert content["parameters"]["tracking"] == {"value": "wandb"}
     assert not list(tmp_path.glob("runs/.agents"))
+
+
+METRIC, SHARE = "loss/fit/sums", ("mixture.domain_share",)
+SEARCHES = [Search(), Search("random", between=SHARE, runs=3), Search("bayes", METRIC, log=("tokens",), runs=3),
+            Search("random", METRIC, 2, SHARE), Search("grid", METRIC, 1)]  # fmt: skip
+
+
+@pytest.mark.parametrize("search", SEARCHES, ids=lambda s: f"{s.method}{'-hyperband' * (s.hyperband > 0)}")
+def test_wandb_sweep_takes_every_method_as_it_was_written(search, study, tmp_path, wandb_server, capsys):
+    (tmp_path / "grid.yaml").write_text("name: taken\naxes: {mixture.domain_share: [0.2, 0.6], tokens: [640, 6400]}\n")
+    point = [each for each in study if not each.startswith("tokens=")]
+    found = tracked(read_study(tmp_path, [*point, f"runs={tmp_path}/runs"]), "methods")
+    assert drive(found, search, Place()) == 0
+    said = capsys.readouterr().out
+    sweep = said.split("wandb agent ")[1].splitlines()[0].split()[-1]
+    assert sweep.startswith("me/methods/")
+    kept = wandb_server.sweeps[sweep.rpartition("/")[2]]
+    (file,) = (tmp_path / "runs" / ".agents").glob("*.yaml")
+    assert kept.config == yaml.safe_load(file.read_text())
+    assert not any("parameters" in entry for entry in kept.config["parameters"].values())  # flat, so keys stay dotted
+    first = [f"{key}={value}" for key, value in kept.waiting[0].items()]
+    assert check_points([first])[0].config.tracking.project == "methods"  # what an agent passes, Hydra takes
