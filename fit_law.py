@@ -53,6 +53,10 @@ def answer(config: FitConfig) -> list[str]:
 
         facts = {"origin": rows.origin, "valid_rule": source.rule or None, "coverage": source.coverage()}
         lines.append(f"{'report':<14}{write_report(folder, rows, fits, found, facts, by_corpus(compared))}")
+    if config.wandb:
+        from cptlab.report.to_wandb import to_wandb
+
+        lines.append(f"{'W&B':<14}{to_wandb(folder, config.wandb)}")
     return lines
 
 

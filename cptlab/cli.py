@@ -12,6 +12,7 @@ from cptlab.errors import UserError
 from cptlab.export import cli as export_cli
 from cptlab.launch import refuse, split_arguments, stop
 from cptlab.sweeps import cli as sweeps_cli
+from cptlab.sweeps.wandb import cli as wandb_cli
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -19,6 +20,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="cptlab", description="Continual pre-training as a measurement.")
     commands = parser.add_subparsers(dest="command", required=True)
     sweeps_cli.add_commands(commands)
+    wandb_cli.add_commands(commands)
     corpus_cli.add_commands(commands)
     export_cli.add_commands(commands)
     doctor_cli.add_commands(commands)
@@ -34,6 +36,8 @@ def main(arguments: list[str] | None = None) -> None:
             code = design_cli.run(options, overrides)
         elif options.command == "doctor":
             code = doctor_cli.run(overrides)
+        elif options.command == wandb_cli.COMMAND:
+            code = wandb_cli.run(options, overrides)
         else:
             code = sweeps_cli.run(options, overrides)
         sys.stdout.flush()

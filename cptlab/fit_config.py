@@ -1,5 +1,6 @@
 """The whole of fit_law.py on one screen, typed; `cptlab.config.register()` hands it to Hydra."""
 
+import re
 from dataclasses import dataclass
 
 from omegaconf import MISSING
@@ -23,6 +24,7 @@ class FitConfig:
     heldout: bool = True  # refit with runs left out to measure the error; off: no claim of accuracy
     compare: bool = True  # hold the law against all others on held-out rows (seconds), as law=auto always does
     report: bool = True  # write report.html and its figures
+    wandb: str = ""  # project or entity/project of W&B that gets the answer and its figures as an artifact, too
     check: str = ""  # id of a trained run: hold it against the interval that was predicted for it, fit without it
 
     def __post_init__(self) -> None:
@@ -30,3 +32,5 @@ class FitConfig:
             raise UserError(f"num_draws is {self.num_draws}; an interval needs 20 or more")
         if not self.out.strip():
             raise UserError("out is empty; give a folder: out=fits/mine")
+        if self.wandb and not re.fullmatch(r"([\w.-]+/)?[\w.-]+", self.wandb):
+            raise UserError(f"wandb is {self.wandb!r}; give project or entity/project, or leave it empty")

@@ -1,14 +1,16 @@
 """A W&B server on this machine for tests: what the real client sends is kept, and answered from there.
 
-It speaks the part of the W&B protocol that `wandb.init`, `wandb.Api().runs` and `Run.scan_history` of wandb 0.31
-need: GraphQL (`POST /graphql`, one method of `Answers` for each operation), the file stream by which a run sends its
-history and summary, and uploads, which it takes and forgets. Answer another operation by one more method; an
-operation without one is answered with an error that names it.
+It speaks the part of the W&B protocol that `wandb.init`, `wandb.Api().runs`, `Run.scan_history`, artifacts, `wandb
+sweep`, `wandb agent` and `wandb sync` of wandb 0.31 need: GraphQL (`POST /graphql`, one method of `Answers` for each
+operation), the file stream by which a run sends its history and summary, and uploads. Answer another operation by one
+more method; an operation without one is answered with an error that names it.
 
     with WandbServer(folder) as server:
         os.environ.update(server.environment)
         ...                          # wandb.init(project="p"); run.log(...); run.finish()
         server.runs["me", "p"]       # {W&B run id: KeptRun}
+        server.sweeps                # {id: KeptSweep}, its grid handed out once, as W&B does
+        server.artifacts             # {id: KeptArtifact}; server.uploads holds their files
         server.operations            # names of the GraphQL operations so far, in order
 """
 
@@ -23,8 +25,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+from wandb_artifacts import ArtifactAnswers
+from wandb_sweeps import SweepAnswers
+
 ENTITY = "me"
-KEY = "0" * 40
+KEY = "c0ffee5eed" * 4  # of no account; tests look for it where no key may be
 
 
 @dataclass
@@ -53,12 +58,12 @@ class KeptRun:
         }  # fmt: skip
 
 
-class Answers:
+class Answers(SweepAnswers, ArtifactAnswers):
     """One method for each GraphQL operation: variables -> the `data` of the answer."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.runs: dict[tuple[str, str], dict[str, KeptRun]] = {}
-        self.address = ""
 
     def viewer(self, variables: dict[str, Any]) -> dict[str, Any]:
         """Who is logged in; asked under several names of operations."""
@@ -119,6 +124,10 @@ class Answers:
         low, high = variables["minStep"], variables["maxStep"]
         rows = [row for row in self._one(variables).history if low <= json.loads(row)["_step"] < high]
         return {"project": {"run": {"history": rows}}}
+
+    def ServerFeaturesQuery(self, variables: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
+        """None of them."""
+        return {"serverInfo": {"features": []}}
 
     def _one(self, variables: dict[str, Any]) -> KeptRun:
         name = variables.get("name") or variables.get("run") or variables["runName"]
@@ -193,17 +202,19 @@ def _handler(server: WandbServer) -> type[BaseHTTPRequestHandler]:
                 self._answer({})
 
         def do_PUT(self) -> None:
-            self._body()
+            server.uploads[self.path] = self._body()
             self._answer({})
 
         def do_GET(self) -> None:
-            self._answer({})
+            self._send(server.uploads.get(self.path, b"{}"))
 
         def _body(self) -> bytes:
             return self.rfile.read(int(self.headers.get("Content-Length") or 0))
 
         def _answer(self, content: dict[str, Any]) -> None:
-            text = json.dumps(content).encode()
+            self._send(json.dumps(content).encode())
+
+        def _send(self, text: bytes) -> None:
             self.send_response(200)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(text)))

@@ -46,6 +46,7 @@ class RunFacts:
     hardware: dict
     started: str  # UTC, ISO 8601
     num_params_trainable: int = 0  # with an adapter its own, which num_params_total does not count
+    sweep: str = ""  # W&B sweep whose agent started the first attempt
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import subprocess
 from dataclasses import asdict, fields
@@ -110,6 +111,7 @@ def gather_facts(
         versions=versions(),
         hardware={"machine": platform.machine(), "system": platform.system(), "host": platform.node()},
         started=datetime.now(UTC).isoformat(timespec="seconds"),
+        sweep=os.environ.get("WANDB_SWEEP_ID", ""),
     )  # fmt: skip
 
 

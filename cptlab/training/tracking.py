@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from cptlab.errors import UserError, closest
 from cptlab.records.flat_rows import flat
+from cptlab.records.law_summary import law_summary
 from cptlab.records.run import ENDING, FINISHED, EvalRow
+from cptlab.records.run_folders import load_run
+from cptlab.records.wandb_address import why_silent
 from cptlab.variants import variant
 
 MODES = ("online", "offline")
+SENDING = 120  # [s] for what is left to send at the end
 
 
 @dataclass(kw_only=True)
@@ -52,13 +59,16 @@ class WandB(Tracking):
     """Weights & Biases: run.json as its config, evaluations as its history, the end as its summary.
 
     Nothing is lost, so that `source=wandb` reads the same table back. `mode=offline` needs no network and is sent
-    later with `wandb sync`.
+    later with `wandb sync`; so is a run whose server does not answer. Sweep and group stay with it.
     """
 
     project: str = "cptlab"
     mode: str = "online"  # online or offline
     folder: str = "runs"  # the W&B files go to <folder>/wandb
-    _run: object = field(default=None, init=False, repr=False, metadata={"omegaconf_ignore": True})
+    group: str = ""  # of runs on W&B's pages; empty: WANDB_RUN_GROUP, or none
+    _run: Any = field(default=None, init=False, repr=False, metadata={"omegaconf_ignore": True})
+    _record: Any = field(default=None, init=False, repr=False, metadata={"omegaconf_ignore": True})
+    _caught_up: bool = field(default=False, init=False, repr=False, metadata={"omegaconf_ignore": True})
 
     def __post_init__(self) -> None:
         if self.mode not in MODES:
@@ -69,22 +79,64 @@ class WandB(Tracking):
         import wandb
         import wandb.errors
 
+        self._record = folder
         Path(self.folder).mkdir(parents=True, exist_ok=True)
+        if os.environ.get("WANDB_SWEEP_ID"):  # beside it W&B takes the project from the environment alone
+            os.environ.setdefault("WANDB_PROJECT", self.project)
+        why = why_silent(wandb.setup().settings.base_url) if self.mode == "online" else ""
         try:
-            self._run = wandb.init(
-                project=self.project, mode=self.mode, dir=self.folder, name=facts["run_id"], config=facts,  # pyright: ignore
-                settings=wandb.Settings(silent=True, console="off"),
-            )  # fmt: skip
+            try:
+                self._run = self._init(facts, "offline" if why else self.mode)
+            except wandb.errors.CommError as error:
+                why = why or _short(error)
+                self._run = self._init(facts, "offline")
         except wandb.errors.Error as error:
-            why = " ".join(str(error).split())[:160]
-            raise UserError(f"tracking=wandb could not start ({why}); log in, or use tracking.mode=offline") from error
+            raise UserError(
+                f"tracking=wandb could not start ({_short(error)}); log in, or use tracking.mode=offline"
+            ) from error
+        if why:
+            kept = self._run.settings.sync_dir
+            _say(f"W&B does not answer ({why}): this run is kept offline; `wandb sync {kept}` sends it")
+        self._run.define_metric("tokens_seen")
+        self._run.define_metric("loss/*", step_metric="tokens_seen")  # curves over tokens, one a corpus and split
+
+    def _init(self, facts: dict, mode: str) -> Any:
+        import wandb
+
+        return wandb.init(
+            project=self.project, group=self.group or None, mode=mode, dir=self.folder, name=facts["run_id"],  # pyright: ignore
+            config=facts, settings=wandb.Settings(
+                silent=True, console="off", finish_timeout=SENDING, finish_timeout_raises=True
+            ),
+        )  # fmt: skip
 
     def log(self, rows: list[EvalRow]) -> None:
-        """Into the history; the summary then holds the last evaluation."""
-        self._run.log(flat(rows))  # type: ignore[attr-defined]
+        """Into the history; the summary then holds the last evaluation.
+
+        A run that goes on first repeats what earlier attempts evaluated: a killed one may not have sent it.
+        """
+        if not self._caught_up and rows[0].attempt > 1:
+            earlier = [row for row in load_run(self._record).rows if row["attempt"] < rows[0].attempt]
+            for step in sorted({row["step"] for row in earlier} - {rows[0].step}):
+                self._run.log(flat(EvalRow(**row) for row in earlier if row["step"] == step))
+        self._caught_up = True
+        self._run.log(flat(rows))
 
     def finish(self, done: dict) -> None:
-        """How it ended and the final losses into the summary."""
+        """How it ended, the final losses and the columns that laws read into the summary."""
         final = {f"final/{name}": loss for name, loss in done.get("losses", {}).items()}
-        self._run.summary.update(final | {name: done.get(name) for name in ENDING})  # type: ignore[attr-defined]
-        self._run.finish(exit_code=int(done["status"] != FINISHED))  # type: ignore[attr-defined]
+        laws = law_summary(load_run(self._record)) if done["status"] == FINISHED else {}
+        self._run.summary.update(final | laws | {name: done.get(name) for name in ENDING})
+        try:
+            self._run.finish(exit_code=int(done["status"] != FINISHED))
+        except TimeoutError:
+            kept = self._run.settings.sync_dir
+            _say(f"W&B did not take all of this run in {SENDING} s: `wandb sync {kept}` sends the rest")
+
+
+def _short(error: Exception) -> str:
+    return " ".join(str(error).split())[:160]
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
