@@ -34,6 +34,7 @@ def identify(config: TrainConfig, corpora: Corpora, base: Base) -> str:
         {group: described(getattr(config, group)) for group in VARIANT_GROUPS}
         | {
             "mixture": described(config.mixture) | config.mixture.identity(),
+            "lr_schedule": config.lr_schedule.identity(),
             "optimizer": config.optimizer.identity(),
             "model": config.model.identity(),
             "base": {"weights_sha256": base.weights_sha256, "step": base.step},
@@ -100,7 +101,7 @@ def gather_facts(
         domain=others[0] if len(others) == 1 else "",
         seed=config.seed,
         peak_lr=config.optimizer.peak_lr,
-        schedule=described(config.lr_schedule),
+        schedule=config.lr_schedule.identity(),
         lr_is_constant_after_warmup=config.lr_schedule.is_constant,
         warmup_tokens=config.lr_schedule.warmup_tokens,
         resolved={"attention": attention, "precision": config.machine.resolved_precision},

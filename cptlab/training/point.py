@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +10,7 @@ from cptlab.data.corpus import Corpora, prepare
 from cptlab.data.stream import TokenStream
 from cptlab.errors import UserError
 from cptlab.models.base import Base
+from cptlab.records.base_areas import final_lr
 from cptlab.records.run import RunFolder
 from cptlab.training.facts import identify
 from cptlab.training.parallel.fp8 import check_fp8
@@ -49,6 +50,7 @@ def open_point(config: TrainConfig, known: dict[str, Any] | None = None) -> Poin
     if repr(config.model) not in known:
         known[repr(config.model)] = config.model.base(), config.model.folder()
     base, weights = known[repr(config.model)]
+    config.lr_schedule = config.lr_schedule.after(final_lr(asdict(base)), config.optimizer.peak_lr)
     text = repr((config.data, config.selection, str(weights)))
     if text not in known:
         known[text] = prepare(config.data, str(weights) if weights else None, config.selection)
