@@ -41,9 +41,9 @@ def check_decay(name: str, decay: float) -> None:
         raise UserError(f"{name} is {decay}; lambda, the memory of the annealing area, must lie between 0 and 1")
 
 
-def loss_potential(rates: Array) -> float:
+def loss_potential(rates: Array, peak_lr: float) -> float:
     """Final LR over peak LR, in [0, 1]: what a base has left to anneal (arXiv 2505.07796). rates: (steps,)."""
-    return float(rates[-1] / np.max(rates)) if np.any(rates > 0) else 0.0
+    return float(rates[-1] / peak_lr)
 
 
 FALLS = 2 * LR_DROPS // 3  # nodes of decreases; the others are of rises

@@ -49,7 +49,7 @@ class History:
         return {
             "base_lr_area": earlier + float(lr_area(rates)[-1]),
             "base_anneal_area": float(anneal_area(rates, decay)[-1]),
-            "base_potential": loss_potential(rates),
+            "base_potential": loss_potential(rates, self.peak_lr),
         }
 
 

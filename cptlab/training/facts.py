@@ -28,7 +28,7 @@ def described(variant: Any) -> dict:
     return {"variant": variant.variant_name} | {f.name: getattr(variant, f.name) for f in fields(variant) if f.init}
 
 
-def identify(config: TrainConfig, corpora: Corpora, base: Base) -> str:
+def identify(config: TrainConfig, corpora: Corpora, base: Base, branch: dict | None = None) -> str:
     """run_id of a configuration: corpora and base enter by content, paths and threads do not."""
     return run_id(
         {group: described(getattr(config, group)) for group in VARIANT_GROUPS}
@@ -51,6 +51,7 @@ def identify(config: TrainConfig, corpora: Corpora, base: Base) -> str:
             "seed": config.seed,
         }
         | row_choices(config)
+        | ({"branch": branch} if branch else {})
     )  # fmt: skip
 
 
@@ -80,7 +81,7 @@ def gather_facts(
     sha, dirty = git_state()
     return RunFacts(
         run_id=identity,
-        config={f.name: _plain(getattr(config, f.name)) for f in fields(config)},
+        config={f.name: plain(getattr(config, f.name)) for f in fields(config)},
         overrides=overrides,
         num_params_nonembed=params[0],
         num_params_total=params[1],
@@ -114,7 +115,8 @@ def gather_facts(
     )  # fmt: skip
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """A variant or a part of the configuration as it stands in the record."""
     if hasattr(value, "variant_name"):
         return described(value)
     return {f.name: getattr(value, f.name) for f in fields(value)} if hasattr(value, "__dataclass_fields__") else value

@@ -12,6 +12,7 @@ from cptlab.errors import UserError
 from cptlab.models.base import Base
 from cptlab.records.base_areas import final_lr
 from cptlab.records.run import RunFolder
+from cptlab.training.branch import Trunk, open_trunk, refuse_other_order
 from cptlab.training.facts import identify
 from cptlab.training.parallel.fp8 import check_fp8
 from cptlab.training.parallel.launch import check_processes
@@ -31,6 +32,7 @@ class Point:
     base: Base
     stream: TokenStream
     folder: RunFolder
+    trunk: Trunk | None = None
 
     @property
     def run_id(self) -> str:
@@ -57,6 +59,7 @@ def open_point(config: TrainConfig, known: dict[str, Any] | None = None) -> Poin
         if weights and config.data.tokenizer != "auto":
             check_tokenizer(known[text], weights)
     corpora = known[text]
+    trunk = open_trunk(config, corpora, base)
     stream = TokenStream.plan(
         {name: splits["train"] for name, splits in corpora.corpora.items()}, config.mixture, config.replay,
         general=config.data.general, steps=config.steps, rows_per_step=config.rows_per_step,
@@ -64,8 +67,10 @@ def open_point(config: TrainConfig, known: dict[str, Any] | None = None) -> Poin
         vocab_size=corpora.vocab_size, packing=config.data.packing, max_epochs=config.data.max_epochs,
         on_max_epochs=config.data.on_max_epochs,
     )  # fmt: skip
-    folder = RunFolder(Path(config.runs) / identify(config, corpora, base), writes=is_first_process())
-    return Point(config, corpora, base, stream, folder)
+    if trunk:
+        refuse_other_order(config, stream)
+    identity = identify(config, corpora, base, trunk.of_branch() if trunk else None)
+    return Point(config, corpora, base, stream, RunFolder(Path(config.runs) / identity, is_first_process()), trunk)
 
 
 def check_devices(machine: Machine) -> None:
