@@ -20,12 +20,15 @@ from cptlab.schedules.base import Array, Schedule
 from cptlab.variants import discover_group
 
 KEYS = ("peak_lr", "tokens", "tokens_per_step", "schedule")
+OTHERS = ("tokens_total", "before")
 
 
 @dataclass(frozen=True)
 class History:
     """One stage of training and those before it.
 
+    tokens, tokens_total: of whole steps, trained and those that the schedule was made for: a base may be an
+        intermediate checkpoint.
     before: the history of what this stage started from; None where it started from random weights.
     """
 
@@ -33,11 +36,13 @@ class History:
     schedule: Schedule
     tokens: int
     tokens_per_step: int
+    tokens_total: int
     before: History | None = None
 
     def rates(self) -> Array:
         """LR of every optimizer step of this stage, (steps,)."""
-        return learning_rates(self.schedule, self.peak_lr, self.tokens_per_step, self.tokens)
+        rates = learning_rates(self.schedule, self.peak_lr, self.tokens_per_step, self.tokens_total)
+        return rates[: self.tokens // self.tokens_per_step]
 
     def areas(self, decay: float = 0.999) -> dict[str, float]:
         """base_lr_area (S1), base_anneal_area (S2 with this lambda), base_potential of a run that starts here.
@@ -56,17 +61,19 @@ class History:
 def history_of(known: Mapping[str, Any], where: str = "lr_history") -> History | None:
     """A recorded or declared history; None if what was before its first stage is not known.
 
-    known: peak_lr, tokens, tokens_per_step, schedule {variant, fields}; `before`, if there, a history like it, null if
-        that is not known. where: key or record that a UserError names.
+    known: peak_lr, tokens, tokens_per_step, schedule {variant, fields}; tokens_total where the schedule was made for
+        more tokens than were trained; `before`, if there, a history like it, null if that is not known.
+    where: key or record that a UserError names.
     """
     if not isinstance(known, Mapping):
         raise UserError(f"{where} is {known!r}; it must be a mapping with {', '.join(KEYS)}")
     for name in known:
-        if name not in (*KEYS, "before"):
-            raise UserError(f"{where}.{name} is no key of a history.{closest(str(name), KEYS)}")
+        if name not in (*KEYS, *OTHERS):
+            raise UserError(f"{where}.{name} is no key of a history.{closest(str(name), (*KEYS, *OTHERS))}")
     if missing := [name for name in KEYS if name not in known]:
         raise UserError(f"{where} lacks {', '.join(missing)}; a history has {', '.join(KEYS)}")
     peak_lr, tokens, per_step = (_positive(where, name, known[name]) for name in KEYS[:3])
+    planned = _positive(where, "tokens_total", known.get("tokens_total", tokens))
     before = None
     if "before" in known:
         before = history_of(known["before"], f"{where}.before") if known["before"] is not None else None
@@ -74,11 +81,15 @@ def history_of(known: Mapping[str, Any], where: str = "lr_history") -> History |
             return None
     if tokens < per_step:
         raise UserError(f"{where}.tokens is {tokens:g}, less than one step of tokens_per_step={per_step:g}")
-    whole = int(tokens // per_step) * int(per_step)
+    if planned < tokens:
+        raise UserError(
+            f"{where}.tokens_total is {planned:g}, less than tokens={tokens:g}; it is the schedule's whole length"
+        )
+    done, whole = (int(x // per_step) * int(per_step) for x in (tokens, planned))
     schedule = schedule_of(known["schedule"], f"{where}.schedule")
     with _named(f"{where}.schedule"):
         schedule.check(whole)
-    return History(peak_lr, schedule, whole, int(per_step), before)
+    return History(peak_lr, schedule, done, int(per_step), whole, before)
 
 
 def schedule_of(named: Mapping[str, Any], where: str = "schedule") -> Schedule:

@@ -75,6 +75,13 @@ def test_a_base_with_a_base_sums_the_rates_of_both_and_keeps_its_own_annealing()
     assert turned["base_anneal_area"] == pytest.approx(49 / 32)
 
 
+def test_a_base_from_the_middle_of_a_schedule_has_the_rates_up_to_there():
+    """Eight of ten steps: six at the peak, then .75 and .5."""
+    areas = history_of(FIRST | {"tokens": 80, "tokens_total": 100}).areas(0.5)
+    assert areas == {"base_lr_area": pytest.approx(7.25), "base_anneal_area": pytest.approx(1 / 4 + 3 / 8),
+                     "base_potential": pytest.approx(0.5)}  # fmt: skip
+
+
 def test_a_history_on_something_unknown_is_not_known():
     assert history_of(FIRST | {"before": None}) is None
 
@@ -87,6 +94,7 @@ def test_a_history_on_something_unknown_is_not_known():
         (FIRST | {"steps": 3}, r"model\.lr_history\.steps is no key of a history\."),
         (FIRST | {"peak_lr": 0}, r"model\.lr_history\.peak_lr is 0; it must be a number above 0"),
         (FIRST | {"tokens": 5}, r"tokens is 5, less than one step of tokens_per_step=10"),
+        (FIRST | {"tokens_total": 90}, r"tokens_total is 90, less than tokens=100"),
         (FIRST | {"schedule": {"variant": "cosin"}}, r"schedule\.variant is cosin, no lr_schedule\. Did you mean cosine"),
         (FIRST | {"schedule": {"variant": "wsd", "flor": 1}}, r"schedule\.flor is no key .* Did you mean floor\?"),
         (FIRST | {"schedule": {"variant": "wsd", "floor": 2}}, r"model\.lr_history\.schedule\.floor is 2"),
