@@ -66,6 +66,18 @@ class Checkpoints:
 
 
 @dataclass
+class Branch:
+    """The run that this one leaves, where the LR and the batches were the same up to there (docs/schedules.md)."""
+
+    run: str = ""  # run folder of the trunk, which kept checkpoints; "" = from the base
+    step: int = 0  # optimizer steps of the checkpoint to leave from; 0 = the newest
+
+    def __post_init__(self) -> None:
+        if self.step < 0 or (self.step and not self.run):
+            raise UserError(f"branch.step is {self.step}; it must be a step of branch.run, the trunk's folder, or 0")
+
+
+@dataclass
 class TrainConfig:
     """One run: what is trained on which text, how, for how long, where it is recorded."""
 
@@ -82,6 +94,7 @@ class TrainConfig:
     tracking: Tracking = MISSING
     evaluation: Evaluation = field(default_factory=Evaluation)
     checkpoint: Checkpoints = field(default_factory=Checkpoints)
+    branch: Branch = field(default_factory=Branch)
     tokens: float = 655_360  # CPT tokens of the run, all corpora together
     rows_per_step: int = 32  # rows of data.sequence_length tokens in one optimizer step
     seed: int = 0  # of data order and random weights

@@ -33,6 +33,7 @@ QUANTITIES: dict[str, Quantity] = {
     "lr_settled": Quantity("1", 0, 1, "0 before the end of a decaying run, read by laws with LR inputs only; else 1"),
     "base_lr_area": Quantity("1", 0, inf, "S1 of the base model's pre-training"),
     "base_anneal_area": Quantity("1", 0, inf, "S2 of the base model's pre-training"),
+    "base_potential": Quantity("1", 0, 1, "loss potential of the base: its final LR over its peak LR"),
     "share": Quantity("1", 0, 1, "achieved share of the row's own domain in the tokens so far"),
     "domain_share": Quantity("1", 0, 1, "achieved share of the new domain in the tokens so far"),
     "general_share": Quantity("1", 0, 1, "achieved share of the general corpus in the tokens so far"),

@@ -10,6 +10,7 @@ import numpy as np
 from cptlab.errors import UserError, closest
 from cptlab.fitting.scope import in_scope, is_share
 from cptlab.laws.base import Array, Law
+from cptlab.records.base_areas import MEND
 from cptlab.records.observations import Observations
 from cptlab.units import LR_DROP_NAMES, QUANTITIES, quantity
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 LABELS = ("run", "domain", "split", "base_id")
 RUN_OF = ("num_params", "share", "seed", "base_id", "peak_lr")  # what tells runs apart where no column does
 LR_INPUTS = {"lr_area", "anneal_area", *(name for node in LR_DROP_NAMES for name in node)}  # the LR's own clocks
+BASE_INPUTS = {"base_lr_area", "base_anneal_area"}
 Table = Observations | Mapping[str, Any]
 
 
@@ -97,7 +99,9 @@ def need(columns: Iterable[str], names: Iterable[str], where: str, seen: Iterabl
     for name in names:
         if name not in known:
             near = closest(name, map(str, known if seen is None else seen))
-            if name in LR_INPUTS:
+            if name in BASE_INPUTS:
+                near = f" The LR history of a base is not known; {MEND}, or fit law.open_base=true."
+            elif name in LR_INPUTS:
                 near = " Laws with LR inputs need runs of which at least one decays; docs/sources.md says more."
             raise UserError(f"{where} has no column {name} [{quantity(name).unit}].{near}")
 

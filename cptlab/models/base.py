@@ -22,7 +22,9 @@ class Base:
     """Where the weights of a CPT run come from, as it stands in the record.
 
     kind: `run` (trained by cptlab), `pretrained` (anything else), `scratch` (random weights).
-    run_id, step, tokens, lr_history: of the run that trained it; None if not known.
+    run_id, step, tokens: of the run that trained it; None if not known.
+    lr_history: {peak_lr, schedule, tokens, tokens_per_step} of that run, and of its own base under `before`; or as
+        declared for an open model; None if not known.
     weights_sha256: of the safetensors files; "" for random weights.
     """
 
@@ -81,8 +83,21 @@ def base_of_run(run: Path) -> Base:
         )
     return Base(
         kind="run", run_id=facts["run_id"], step=facts["steps_total"], tokens=facts["tokens_total"],
-        weights_sha256=found, lr_history={"peak_lr": facts["peak_lr"], "schedule": facts["schedule"]},
+        weights_sha256=found, lr_history=history_of_run(facts),
     )  # fmt: skip
+
+
+def history_of_run(facts: dict) -> dict:
+    """LR history that the record of a run tells of it, that of its own base under `before` (null: not known)."""
+    history = {name: facts[name] for name in ("peak_lr", "schedule", "tokens_per_step")}
+    history["tokens"] = facts["tokens_total"]
+    base = facts.get("base") or {}
+    if base.get("kind") != "scratch":
+        before, tokens, steps = base.get("lr_history"), base.get("tokens"), base.get("step")
+        if before and "tokens" not in before and tokens and steps:  # of older records
+            before = before | {"tokens": tokens, "tokens_per_step": tokens // steps}
+        history["before"] = before
+    return history
 
 
 def load_pretrained(folder: str | Path, vocab_size: int, sequence_length: int) -> PreTrainedModel:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cptlab.errors import UserError
 from cptlab.models.base import Base, Model, base_of_run, config_sha256, load_pretrained
@@ -23,6 +23,7 @@ class Pretrained(Model):
 
     path: str = ""  # folder or hub name; required
     revision: str = "main"  # branch, tag or commit of a hub name
+    lr_history: Any = None  # {peak_lr, tokens, tokens_per_step, schedule} of its pre-training, for laws and re-warming
 
     def __post_init__(self) -> None:
         if not self.path:
@@ -52,8 +53,10 @@ class Pretrained(Model):
         """The record of the run that trained it if cptlab did, else the hash of its weights."""
         folder = self.folder()
         if (folder.parent / "done.json").exists() and folder.name == "model":
+            if self.lr_history:
+                raise UserError(f"model.lr_history: the record in {folder.parent} tells it; leave it null")
             return base_of_run(folder.parent)
-        return Base(kind="pretrained", weights_sha256=weights_sha256(folder))
+        return Base(kind="pretrained", weights_sha256=weights_sha256(folder), lr_history=self.lr_history)
 
     def identity(self) -> dict:
         """The configuration (RoPE base, activation, ...); the weights enter by their hash."""

@@ -45,6 +45,7 @@ class RunFacts:
     versions: dict
     hardware: dict
     started: str  # UTC, ISO 8601
+    branch: dict = field(default_factory=dict)  # of a run that left another: run_id and step of the trunk
     num_params_trainable: int = 0  # with an adapter its own, which num_params_total does not count
     sweep: str = ""  # W&B sweep whose agent started the first attempt
 

@@ -8,19 +8,29 @@ import numpy as np
 from cptlab.records.base_areas import base_areas
 from cptlab.records.observations import Observations
 from cptlab.records.run_folders import Run
-from cptlab.schedules.area import learning_rates, lr_drops
+from cptlab.schedules.area import anneal_area, learning_rates, lr_drops
+from cptlab.schedules.history import schedule_of
 from cptlab.variants import discover_group
 
 TEXT = ("run", "domain", "split", "base")
+DECAY = 0.999  # lambda of the annealing area in a record
 
 
-def columns_of(run: Run, rows: list[dict[str, Any]], curves: bool = False) -> list[dict[str, Any]]:
+def columns_of(
+    run: Run, rows: list[dict[str, Any]], curves: bool = False, decay: float = DECAY,
+    base_history: Mapping[str, Any] | None = None,
+) -> list[dict[str, Any]]:  # fmt: skip
     """Columns of some rows of a run; shares are achieved counts, the base loss is the row's at step 0.
 
     curves: with the columns that matter only where the LR of some run decays, `lr_settled` and `lr_drop_*`.
+    decay: lambda of the annealing areas. base_history: LR history of the base where the record has none.
     """
     base = {(r["domain"], r["split"]): r["loss_sum"] / r["num_tokens"] for r in run.rows if not r["step"]}
-    table = [_columns(run.facts, row, base[row["domain"], row["split"]]) for row in rows]
+    areas = base_areas(run.facts["base"], decay, base_history)
+    table = [_columns(run.facts, row, base[row["domain"], row["split"]]) | areas for row in rows]
+    if decay != DECAY:
+        annealed = anneal_area(_rates(run.facts), decay)
+        table = [columns | {"anneal_area": float(annealed[int(columns["step"]) - 1])} for columns in table]
     if not curves:
         return table
     drops = _drops(run.facts, [row["step"] for row in rows])
@@ -58,7 +68,6 @@ def _columns(facts: Mapping[str, Any], row: Mapping[str, Any], base_loss: float)
         "replay_share": row.get("replay_tokens", 0) / tokens,
         "from_scratch": 0.0,
         "flops": 6.0 * facts["num_params_nonembed"] * tokens,  # C = 6 N D, the convention of the laws
-        **base_areas(base),
         "unique_tokens": row.get("unique_tokens_by_corpus", {}).get(domain),
         **{f"share_{name}": value for name, value in share.items()},
     }
@@ -68,12 +77,16 @@ def _columns(facts: Mapping[str, Any], row: Mapping[str, Any], base_loss: float)
 
 def _drops(facts: Mapping[str, Any], steps: list[int]) -> dict[str, np.ndarray]:
     """The changes of the LR up to each step, from the schedule that the record names; {} if it names none."""
-    named, known = facts.get("schedule") or {}, discover_group("lr_schedule")
-    if named.get("variant") not in known or not facts.get("peak_lr"):
+    named = facts.get("schedule") or {}
+    if named.get("variant") not in discover_group("lr_schedule") or not facts.get("peak_lr"):
         return {}
-    schedule = known[named["variant"]](**{name: value for name, value in named.items() if name != "variant"})
-    rates = learning_rates(schedule, facts["peak_lr"], facts["tokens_per_step"], facts["tokens_total"])
-    return lr_drops(rates, np.array(steps, dtype=int))
+    return lr_drops(_rates(facts), np.array(steps, dtype=int))
+
+
+def _rates(facts: Mapping[str, Any]) -> np.ndarray:
+    """LR of every step of a run, from the schedule that its record names. UserError if that is no schedule."""
+    schedule = schedule_of(facts.get("schedule") or {}, f"run {facts['run_id']}: schedule")
+    return learning_rates(schedule, facts["peak_lr"], facts["tokens_per_step"], facts["tokens_total"])
 
 
 def as_observations(table: list[dict[str, Any]], origin: str, left_out: Mapping[str, int]) -> Observations:

@@ -15,9 +15,11 @@ from typing import Any
 
 from cptlab.errors import UserError
 from cptlab.records.observations import Observations
-from cptlab.records.run_columns import as_observations, columns_of
+from cptlab.records.run_columns import DECAY, as_observations, columns_of
 from cptlab.records.run_folders import Run
 from cptlab.records.source import Source
+from cptlab.schedules.area import check_decay
+from cptlab.schedules.history import history_of
 
 BEFORE_UPDATE = "rows before the first update (they give base_loss)"
 SCRATCH = "rows of runs from scratch (bases)"
@@ -29,15 +31,22 @@ class RunSource(Source):
     """Finished runs, wherever their records are kept.
 
     valid_from: fraction of a run's tokens, in [0, 1), before which its rows are left out.
+    anneal_decay: lambda of the annealing areas of runs and bases, in (0, 1); 0.999 is that of the records.
+    base_lr_history: LR history of an open model, for runs whose record does not know that of their base.
     """
 
     valid_from: float = 0.125
+    anneal_decay: float = DECAY
+    base_lr_history: Any = None
 
     def __post_init__(self) -> None:
         self._read: list[Run] = []
         self._tried: list[Run] = []  # from a base, finished or not
         if not 0 <= self.valid_from < 1:
             raise UserError(f"source.valid_from is {self.valid_from}; it must lie in [0, 1)")
+        check_decay("source.anneal_decay", self.anneal_decay)
+        if self.base_lr_history is not None:
+            history_of(self.base_lr_history, "source.base_lr_history")
 
     @property
     @abstractmethod
@@ -75,7 +84,8 @@ class RunSource(Source):
         refuse_different_texts(runs)
         self._read = runs
         curves = not all(run.facts["lr_is_constant_after_warmup"] for run in runs)
-        table = [row for run in runs for row in columns_of(run, self._kept(run, left_out), curves)]
+        options = curves, self.anneal_decay, self.base_lr_history
+        table = [row for run in runs for row in columns_of(run, self._kept(run, left_out), *options)]
         if not table:
             raise UserError(
                 f"the {len(runs)} runs in {self.place} have no row in the valid interval "

@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from cptlab.errors import UserError
 from cptlab.schedules.base import Array, Schedule
 from cptlab.units import LR_DROP_NAMES, LR_DROPS
 
@@ -24,6 +25,7 @@ def anneal_area(rates: Array, decay: float = 0.999) -> Array:
 
     rates: (steps,), raw LR units; decay: lambda in (0, 1). Returns (steps,).
     """
+    check_decay("decay", decay)
     drops = np.maximum(-np.diff(rates, prepend=rates[:1]), 0.0)
     momentum = np.empty_like(drops)
     memory = 0.0
@@ -31,6 +33,17 @@ def anneal_area(rates: Array, decay: float = 0.999) -> Array:
         memory = decay * memory + drop
         momentum[i] = memory
     return np.cumsum(momentum)
+
+
+def check_decay(name: str, decay: float) -> None:
+    """UserError unless lambda, the memory of the annealing area from step to step, lies in (0, 1)."""
+    if not 0 < decay < 1:
+        raise UserError(f"{name} is {decay}; lambda, the memory of the annealing area, must lie between 0 and 1")
+
+
+def loss_potential(rates: Array, peak_lr: float) -> float:
+    """Final LR over peak LR, in [0, 1]: what a base has left to anneal (arXiv 2505.07796). rates: (steps,)."""
+    return float(rates[-1] / peak_lr)
 
 
 FALLS = 2 * LR_DROPS // 3  # nodes of decreases; the others are of rises

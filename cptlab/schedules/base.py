@@ -1,7 +1,12 @@
-"""A schedule is a pure function of tokens: LR over peak LR. The peak LR belongs to the optimizer."""
+"""A schedule is a pure function of tokens: LR over peak LR. The peak LR belongs to the optimizer.
+
+Linear warm-up, any decay, restarts, re-warming and a drawn curve differ in `shape` alone (and in where the warm-up
+starts); a step knows nothing but its own clock, so a run that goes on, or branches off another, has no state to keep.
+"""
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass, fields
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,11 +20,12 @@ Array = NDArray[np.float64]
 class Schedule(ABC):
     """Warm-up is given in tokens, so that a longer run has the same warm-up."""
 
-    warmup_tokens: float = 0.0  # [token] linear rise from 0 to the peak, >= 0
+    warmup_tokens: float = 0.0  # [token] linear rise to the peak, >= 0
+
+    later: ClassVar[tuple[str, ...]] = ()  # fields that came after the first records, which lack them
 
     def __post_init__(self) -> None:
-        if self.warmup_tokens < 0:
-            raise UserError(f"lr_schedule.warmup_tokens is {self.warmup_tokens}; it must be 0 or more tokens")
+        zero_or_more("lr_schedule.warmup_tokens", self.warmup_tokens)
 
     @abstractmethod
     def shape(self, tokens: Array, tokens_total: float) -> Array:
@@ -30,6 +36,11 @@ class Schedule(ABC):
         """True if the LR stays at its peak after the warm-up, so that every row along a run is comparable."""
         return False
 
+    @property
+    def first(self) -> float:
+        """LR over peak LR where the warm-up starts, in [0, 1]."""
+        return 0.0
+
     def factor(self, tokens: Array, tokens_total: float) -> Array:
         """LR over peak LR after `tokens` of `tokens_total`. Same shape as `tokens`, in [0, 1]."""
         self.check(tokens_total)
@@ -37,7 +48,8 @@ class Schedule(ABC):
         after = self.shape(tokens, tokens_total)
         if self.warmup_tokens == 0:
             return after
-        return np.where(tokens < self.warmup_tokens, np.minimum(tokens, self.warmup_tokens) / self.warmup_tokens, after)
+        rise = np.minimum(tokens, self.warmup_tokens) / self.warmup_tokens
+        return np.where(tokens < self.warmup_tokens, self.first + (1 - self.first) * rise, after)
 
     def check(self, tokens_total: float) -> None:
         """UserError if this schedule does not fit into a run of `tokens_total` tokens."""
@@ -47,8 +59,46 @@ class Schedule(ABC):
                 " shorten the warm-up or lengthen the run"
             )
 
+    def after(self, final_lr: float | None, peak_lr: float) -> "Schedule":
+        """This schedule in a run from a base whose LR ended at `final_lr` (None: not known), with this peak."""
+        return self
+
+    def identity(self) -> dict[str, Any]:
+        """Name and fields that build the same schedule anywhere; a `later` field only where it is not the usual."""
+        usual = {f.name: f.default for f in fields(self) if f.name in self.later and f.default is not MISSING}
+        values = {f.name: getattr(self, f.name) for f in fields(self) if f.init}
+        kept = {name: value for name, value in values.items() if name not in usual or value != usual[name]}
+        return {"variant": self.variant_name} | kept  # type: ignore[attr-defined]
+
+
+def progress(tokens: Array, start: float, end: float) -> Array:
+    """Share of the way from `start` to `end` tokens, in [0, 1]; a way of no length is done once it has begun."""
+    return np.clip((tokens - start) / max(end - start, 1e-9), 0.0, 1.0)
+
 
 def share_in_unit_interval(name: str, value: float) -> None:
     """UserError unless value lies in [0, 1]."""
     if not 0 <= value <= 1:
         raise UserError(f"{name} is {value}; it must lie in [0, 1]")
+
+
+def below_peak(name: str, value: float) -> None:
+    """UserError unless value, an LR over the peak LR, lies in [0, 1]."""
+    if not 0 <= value <= 1:
+        above = ", and above 1 it is above the peak" if value > 1 else ""
+        raise UserError(f"{name} is {value}; as an LR over the peak LR it must lie in [0, 1]{above}")
+
+
+def zero_or_more(name: str, value: float) -> None:
+    """UserError unless value is 0 or more and finite."""
+    if not 0 <= value < np.inf:
+        raise UserError(f"{name} is {value}; it must be 0 or more tokens")
+
+
+def parts_fit(tokens_total: float, **parts: float) -> None:
+    """UserError if the named parts of a run [token] together are longer than it is."""
+    if sum(parts.values()) > tokens_total * (1 + 1e-9):
+        named = ", ".join(f"{name.replace('_tokens', '')} {value:.4g}" for name, value in parts.items() if value)
+        raise UserError(
+            f"lr_schedule: {named} tokens overlap in a run of tokens={tokens_total:g}; shorten them or lengthen the run"
+        )

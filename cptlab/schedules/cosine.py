@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cptlab.schedules.base import Array, Schedule, share_in_unit_interval
+from cptlab.schedules.base import Array, Schedule, below_peak
 from cptlab.variants import variant
 
 
@@ -17,7 +17,7 @@ class Cosine(Schedule):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        share_in_unit_interval("lr_schedule.floor", self.floor)
+        below_peak("lr_schedule.floor", self.floor)
 
     def shape(self, tokens: Array, tokens_total: float) -> Array:
         """Half a cosine from 1 to `floor`."""

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from cptlab.schedules.base import Array, Schedule, share_in_unit_interval
+from cptlab.schedules.base import Array, Schedule, below_peak
 from cptlab.variants import variant
 
 
@@ -15,7 +15,7 @@ class Linear(Schedule):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        share_in_unit_interval("lr_schedule.floor", self.floor)
+        below_peak("lr_schedule.floor", self.floor)
 
     def shape(self, tokens: Array, tokens_total: float) -> Array:
         """Straight line from 1 to `floor`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 from cptlab.errors import UserError
@@ -49,6 +49,8 @@ def attempt(
     facts = gather_facts(
         config, overrides, point.corpora, point.base, point.run_id, (*params, count_trainable(model)[0]), attention.name
     )
+    if point.trunk:
+        facts = replace(facts, branch=point.trunk.of_branch())
     for name, packed in stream.packing().items():
         facts.corpora[name]["train"]["packing"] = packed
     if not folder.writes:
@@ -59,7 +61,18 @@ def attempt(
         lock.watch(progress.place)
     refuse_small_disk(folder.path, predict(config, facts.num_params_total, count_trainable(model)[0]))
     resume = find_resume(folder.path, facts, config.checkpoint.allow_other_resolution, progress.note)
-    begin = Beginning(lambda: (config.tracking.start(asdict(facts), folder.path), folder.begin(facts)))
+    leaves_trunk = resume.path is None and point.trunk is not None
+    if leaves_trunk and point.trunk:
+        resume = point.trunk.resume(facts, config.checkpoint.allow_other_resolution, progress.note)
+
+    def begin_record() -> None:
+        config.tracking.start(asdict(facts), folder.path)
+        folder.begin(facts)
+        if leaves_trunk and point.trunk:
+            folder.append(rows := point.trunk.base_rows(folder))
+            config.tracking.log(rows)
+
+    begin = Beginning(begin_record)
     recorder = Recorder(config, point.corpora, stream, folder, progress, begin)
     checkpointing = Checkpointing(config.checkpoint, folder, facts, stream, resume, stop, progress.note)
     status, reason, weights, throughput, failure = FINISHED, "", "", {}, {}

@@ -29,12 +29,13 @@ def described(variant: Any) -> dict:
     return {"variant": variant.variant_name} | {f.name: getattr(variant, f.name) for f in fields(variant) if f.init}
 
 
-def identify(config: TrainConfig, corpora: Corpora, base: Base) -> str:
+def identify(config: TrainConfig, corpora: Corpora, base: Base, branch: dict | None = None) -> str:
     """run_id of a configuration: corpora and base enter by content, paths and threads do not."""
     return run_id(
         {group: described(getattr(config, group)) for group in VARIANT_GROUPS}
         | {
             "mixture": described(config.mixture) | config.mixture.identity(),
+            "lr_schedule": config.lr_schedule.identity(),
             "optimizer": config.optimizer.identity(),
             "model": config.model.identity(),
             "base": {"weights_sha256": base.weights_sha256, "step": base.step},
@@ -51,6 +52,7 @@ def identify(config: TrainConfig, corpora: Corpora, base: Base) -> str:
             "seed": config.seed,
         }
         | row_choices(config)
+        | ({"branch": branch} if branch else {})
     )  # fmt: skip
 
 
@@ -80,7 +82,7 @@ def gather_facts(
     sha, dirty = git_state()
     return RunFacts(
         run_id=identity,
-        config={f.name: _plain(getattr(config, f.name)) for f in fields(config)},
+        config={f.name: plain(getattr(config, f.name)) for f in fields(config)},
         overrides=overrides,
         num_params_nonembed=params[0],
         num_params_total=params[1],
@@ -101,7 +103,7 @@ def gather_facts(
         domain=others[0] if len(others) == 1 else "",
         seed=config.seed,
         peak_lr=config.optimizer.peak_lr,
-        schedule=described(config.lr_schedule),
+        schedule=config.lr_schedule.identity(),
         lr_is_constant_after_warmup=config.lr_schedule.is_constant,
         warmup_tokens=config.lr_schedule.warmup_tokens,
         resolved={"attention": attention, "precision": config.machine.resolved_precision},
@@ -115,7 +117,8 @@ def gather_facts(
     )  # fmt: skip
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """A variant or a part of the configuration as it stands in the record."""
     if hasattr(value, "variant_name"):
         return described(value)
     return {f.name: getattr(value, f.name) for f in fields(value)} if hasattr(value, "__dataclass_fields__") else value

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +10,9 @@ from cptlab.data.corpus import Corpora, prepare
 from cptlab.data.stream import TokenStream
 from cptlab.errors import UserError
 from cptlab.models.base import Base
+from cptlab.records.base_areas import final_lr
 from cptlab.records.run import RunFolder
+from cptlab.training.branch import Trunk, open_trunk, refuse_other_order
 from cptlab.training.facts import identify
 from cptlab.training.fits import check_layers, check_machine, check_vocabulary, read_config
 from cptlab.training.parallel.launch import check_processes
@@ -29,6 +31,7 @@ class Point:
     base: Base
     stream: TokenStream
     folder: RunFolder
+    trunk: Trunk | None = None
 
     @property
     def run_id(self) -> str:
@@ -48,6 +51,7 @@ def open_point(config: TrainConfig, known: dict[str, Any] | None = None, here: b
         known[repr(config.model)] = config.model.base(), config.model.folder()
     base, weights = known[repr(config.model)]
     check_together(config, weights, known, here)
+    config.lr_schedule = config.lr_schedule.after(final_lr(asdict(base)), config.optimizer.peak_lr)
     text = repr((config.data, config.selection, str(weights)))
     if text not in known:
         known[text] = prepare(config.data, str(weights) if weights else None, config.selection)
@@ -56,6 +60,7 @@ def open_point(config: TrainConfig, known: dict[str, Any] | None = None, here: b
     corpora = known[text]
     if weights:
         check_vocabulary(known[weights], weights, corpora.vocab_size, config.data.sequence_length)
+    trunk = open_trunk(config, corpora, base)
     stream = TokenStream.plan(
         {name: splits["train"] for name, splits in corpora.corpora.items()}, config.mixture, config.replay,
         general=config.data.general, steps=config.steps, rows_per_step=config.rows_per_step,
@@ -63,8 +68,10 @@ def open_point(config: TrainConfig, known: dict[str, Any] | None = None, here: b
         vocab_size=corpora.vocab_size, packing=config.data.packing, max_epochs=config.data.max_epochs,
         on_max_epochs=config.data.on_max_epochs,
     )  # fmt: skip
-    folder = RunFolder(Path(config.runs) / identify(config, corpora, base), writes=is_first_process())
-    return Point(config, corpora, base, stream, folder)
+    if trunk:
+        refuse_other_order(config, stream)
+    identity = identify(config, corpora, base, trunk.of_branch() if trunk else None)
+    return Point(config, corpora, base, stream, RunFolder(Path(config.runs) / identity, is_first_process()), trunk)
 
 
 def check_together(config: TrainConfig, weights: Path | None, known: dict[str, Any], here: bool) -> None:

@@ -1,7 +1,11 @@
 import numpy as np
 import pytest
 
+import cptlab
+from cptlab.errors import UserError
+from cptlab.models.base import history_of_run
 from cptlab.records.base_areas import base_areas
+from cptlab.records.read_runs import Runs
 
 
 def test_areas_of_a_wsd_base_worked_by_hand():
@@ -17,3 +21,54 @@ def test_areas_of_a_wsd_base_worked_by_hand():
 
 def test_a_base_without_history_has_no_areas():
     assert base_areas({"kind": "pretrained", "weights_sha256": "ab", "lr_history": None, "tokens": None}) == {}
+
+
+STAGE = {"peak_lr": 1.0, "tokens": 100, "tokens_per_step": 10, "schedule": {"variant": "constant"}}
+
+
+def test_the_record_of_a_base_tells_its_own_length_and_that_of_its_base():
+    facts = {"peak_lr": 2.0, "schedule": {"variant": "constant"}, "tokens_per_step": 10, "tokens_total": 50}
+    first = history_of_run(facts | {"base": {"kind": "scratch"}})
+    assert base_areas({"lr_history": first})["base_lr_area"] == pytest.approx(10)
+    old = {
+        "kind": "run",
+        "tokens": 100,
+        "step": 10,
+        "lr_history": {"peak_lr": 1.0, "schedule": {"variant": "constant"}},
+    }
+    second = history_of_run(facts | {"base": old})
+    assert base_areas({"lr_history": second})["base_lr_area"] == pytest.approx(10 + 10)
+
+
+def test_a_declared_history_stands_where_the_recorded_one_begins_at_something_unknown():
+    facts = {"peak_lr": 2.0, "schedule": {"variant": "constant"}, "tokens_per_step": 10, "tokens_total": 50}
+    base = {"lr_history": history_of_run(facts | {"base": {"kind": "pretrained", "lr_history": None}})}
+    assert base_areas(base) == {}
+    assert base_areas(base, declared=STAGE)["base_lr_area"] == pytest.approx(10 + 10)
+    assert base_areas({"lr_history": None}, declared=STAGE)["base_lr_area"] == pytest.approx(10)
+    known = {"lr_history": history_of_run(facts | {"base": {"kind": "scratch"}})}
+    assert base_areas(known, declared=STAGE)["base_lr_area"] == pytest.approx(10)
+
+
+def test_a_law_that_needs_the_history_of_a_base_says_how_to_declare_it(make_run, tmp_path):
+    area = np.arange(1, 11) * 1e-3
+    for i in range(2):
+        make_run(f"r{i}", areas=(area, 0 * area), peak_lr=1e-3)
+    source = Runs(path=str(tmp_path / "runs"))
+    with pytest.raises(UserError, match=r"no column base_lr_area.*declare it.*source\.base_lr_history.*law\.open_base"):
+        cptlab.fit("cpt_dynamics", source.read(), domain="code")
+    known = Runs(path=str(tmp_path / "runs"), base_lr_history=STAGE).read()
+    assert set(known["base_lr_area"]) == {10.0}
+
+
+@pytest.mark.parametrize(
+    ("field", "sentence"),
+    [
+        ({"anneal_decay": 1.0}, r"source\.anneal_decay is 1\.0; lambda.*between 0 and 1"),
+        ({"anneal_decay": 0.0}, r"source\.anneal_decay is 0\.0"),
+        ({"base_lr_history": {"peak_lr": 1.0}}, r"source\.base_lr_history lacks tokens, tokens_per_step, schedule"),
+    ],
+)
+def test_a_lambda_or_a_history_that_is_none_is_refused_before_anything_is_read(field, sentence):
+    with pytest.raises(UserError, match=sentence):
+        Runs(path="nowhere", **field)

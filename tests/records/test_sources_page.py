@@ -90,8 +90,8 @@ def records(home):
             share,
         )  # fmt: skip
         write_run(home / "runs", f"2{i}", (3, 5, 10), lambda _: {"code": 3.0, "prose": 3.0}, share)
-    for name, cls in discover_group("lr_schedule").items():
-        schedule = cls(warmup_tokens=200)
+    for name in ("constant", "linear", "cosine", "wsd"):
+        schedule = discover_group("lr_schedule")[name](warmup_tokens=200)
         rates = learning_rates(schedule, 1e-2, 100, 4000)
         area, anneal = lr_area(rates), anneal_area(rates)
         shift = 0.3 * (1 - (1 + 50 * np.append(area, 0)) ** -0.5)
