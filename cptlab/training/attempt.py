@@ -30,6 +30,7 @@ def attempt(
     from cptlab.models.base import count_params
     from cptlab.training.checkpoint.callback import Checkpointing
     from cptlab.training.checkpoint.load import find_resume
+    from cptlab.training.diagnostics.probe import probe_of
     from cptlab.training.parallel.memory import is_out_of_memory, out_of_memory
     from cptlab.training.progress import Progress
     from cptlab.training.recorder import Recorder
@@ -59,6 +60,7 @@ def attempt(
     config.tracking.start(asdict(facts), folder.path)
     folder.begin(facts)
     recorder = Recorder(config, point.corpora, stream, folder, progress)
+    recorder.diagnostics = probe_of(point, recorder)
     checkpointing = Checkpointing(config.checkpoint, folder, facts, stream, resume, stop, progress.note)
     status, reason, weights, throughput = FINISHED, "", "", {}
     ended: BaseException | None = None
