@@ -2,8 +2,8 @@
 
 One line an evaluation, written by cptlab/training/diagnostics where `diagnostics.*` asked for it. Weight drift of a
 block is |W - W_base| / |W_base| (Frobenius). Activation kurtosis is the fourth central moment over the squared second
-one, of the features of a token after a block, mean over tokens: 3 for a Gaussian, near the width for one outlier feature
-(Elhage et al. 2023, Privileged bases in the transformer residual stream).
+one, of the features of a token after a block, mean over tokens: 3 for a Gaussian, near the width for one outlier
+feature (Elhage et al. 2023, Privileged bases in the transformer residual stream).
 """
 
 from __future__ import annotations

@@ -10,8 +10,8 @@ arXiv 1706.08840), of losses: L[s, c] is the loss of corpus c after stage s, s =
     gain[s, c]    = L[s - 1, c] - L[s, c]                             the transfer matrix
 
 Transfers and gains are positive where the loss fell, as GEM's are where the accuracy rose. As there, the means leave
-out what was not trained on in the stream: the base's own corpus has a `backward`, minus what the stream cost it, that is
-not in their mean.
+out what was not trained on in the stream: the base's own corpus has a `backward`, minus what the stream cost it, that
+is not in their mean.
 """
 
 from __future__ import annotations

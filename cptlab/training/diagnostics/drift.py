@@ -19,7 +19,10 @@ def parts_of(model: PreTrainedModel) -> dict[str, str]:
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     found = dict.fromkeys(names.values(), "other")
     modules = [(f"block {i}", block) for i, block in enumerate(blocks_of(model))]
-    modules += [("head", model.get_output_embeddings()), ("embeddings", model.get_input_embeddings())]  # a tied one last
+    modules += [
+        ("head", model.get_output_embeddings()),
+        ("embeddings", model.get_input_embeddings()),
+    ]  # a tied one last
     for part, module in modules:
         for parameter in module.parameters() if module is not None else ():
             found[names[id(parameter)]] = part
@@ -36,7 +39,7 @@ class BaseWeights:
 
     @torch.no_grad()
     def drift(self, model: PreTrainedModel) -> dict[str, dict[str, float]]:
-        """part -> {change_sq, base_sq, numel}: sums of squares of W - W_base and of W_base. {} where nothing is written.
+        """part -> {change_sq, base_sq, numel}: sums of squares of W - W_base and of W_base; {} if nothing is written.
 
         Every process calls: shards are gathered a tensor at a time.
         """

@@ -1,4 +1,4 @@
-"""`diagnostics.*`: what is measured beside the losses. It changes no number of a run, so it is not part of the run_id."""
+"""`diagnostics.*`: what is measured beside the losses. It changes no number of a run, so the run_id leaves it out."""
 
 from __future__ import annotations
 
