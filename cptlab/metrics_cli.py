@@ -1,4 +1,4 @@
-"""`cptlab metrics RUNS`: what continual pre-training gained and lost; `--stream` of stages, `--tasks` of item scores."""
+"""`cptlab metrics RUNS`: what continual pre-training gained and lost; `--stream`: of stages, `--tasks`: of items."""
 
 from __future__ import annotations
 

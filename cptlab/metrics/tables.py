@@ -79,8 +79,8 @@ def run_lines(run: RunMetrics) -> list[str]:
     """One run in full."""
     known = lambda value: "not known" if value is None else f"{value:.3g}"  # noqa: E731
     lines = [
-        f"run {run.run_id}, {run.status}: {run.num_params:,.0f} parameters, step {run.step}, {count(run.tokens)} tokens,"
-        f" split {run.split}",
+        f"run {run.run_id}, {run.status}: {run.num_params:,.0f} parameters, step {run.step},"
+        f" {count(run.tokens)} tokens, split {run.split}",
         f"loss potential [1]: of the base {known(run.base_potential)}, of this run {known(run.potential)}",
         "", *columns([HEADS, *of_corpora(run)]), "", "stability gap [nat/token]",
         *(f"  {gap_sentence(gap) if gap else f'{name}: the base was not measured'}" for name, gap in run.gaps.items()),
@@ -118,7 +118,8 @@ def diagnostics_lines(found: Diagnostics) -> list[str]:
 
 
 def runs_lines(runs: Sequence[RunMetrics]) -> list[str]:
-    """A line a run and corpus."""
+    """A line a run and corpus, by size and share of the general corpus."""
+    runs = sorted(runs, key=lambda run: (run.num_params, -run.shares.get(run.general, 0.0), run.run_id))
     heads = ("run", "parameters", "tokens", *HEADS)
     rows = [
         [run.run_id, f"{run.num_params:,.0f}", count(run.tokens), *cells] for run in runs for cells in of_corpora(run)

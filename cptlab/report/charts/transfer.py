@@ -50,7 +50,7 @@ def stream_charts(found: Transfer) -> list[Chart]:
         Chart(
             "transfer_matrix", "Transfer over the stream",
             "Left: rows are stages, columns corpora; above 0 (orange) the stage lowered that corpus' loss, below 0 "
-            "(blue) it raised it. Right: the same, summed up; marks where a corpus was trained on, bands 95 % intervals.",
+            "(blue) it raised it. Right: the same, summed up; marks where a corpus was trained on, bands of 95 %.",
             [gain, over],
         )
     ]  # fmt: skip

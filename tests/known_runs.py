@@ -33,14 +33,21 @@ def curve(losses, tokens=None, se=0.0, **more):
 
 
 def write_run(
-    runs: Path, run_id: str, losses: dict[int, dict[str, float]], se=0.1, split="fit", status="finished", **changes
+    runs: Path,
+    run_id: str,
+    losses: dict[int, dict[str, float]],
+    se=0.1,
+    split="fit",
+    status="finished",
+    share=0.25,
+    **changes,
 ):
-    """runs/<run_id>: losses[step][corpus]; 10 labels and 40 bytes a row, shares 3 of prose to 1 of each other."""
+    """runs/<run_id>: losses[step][corpus]; 10 labels and 40 bytes a row, `share` of each corpus but prose."""
     facts = dataclasses.replace(FACTS, run_id=run_id, **changes)
     folder = RunFolder(runs / run_id)
     folder.begin(facts)
     for step, measured in losses.items():
-        count = {name: step * (75 if name == "prose" else 25) for name in measured}
+        count = {name: round(step * 100 * (1 - share if name == "prose" else share)) for name in measured}
         folder.append([
             EvalRow(
                 run_id=run_id, attempt=1, step=step, tokens_seen=step * 100, tokens_by_corpus=count,
