@@ -49,9 +49,11 @@ def answer(config: FitConfig) -> list[str]:
     lines = summary(fits, found, source.rule, left_out(rows, fits.values()), [command for command in first if command])
     lines += comparison_lines(compared, auto)
     if config.report:
+        from cptlab.metrics.of_run import metrics_of
         from cptlab.report.page import write_report
 
         facts = {"origin": rows.origin, "valid_rule": source.rule or None, "coverage": source.coverage()}
+        facts["metrics"] = [metrics_of(run) for run in getattr(source, "usable", ())]
         lines.append(f"{'report':<14}{write_report(folder, rows, fits, found, facts, by_corpus(compared))}")
     if config.wandb:
         from cptlab.report.to_wandb import to_wandb

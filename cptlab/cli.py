@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from cptlab import corpus_cli
+from cptlab import corpus_cli, metrics_cli
 from cptlab.design import cli as design_cli
 from cptlab.doctor import cli as doctor_cli
 from cptlab.errors import UserError
@@ -25,6 +25,7 @@ def main(arguments: list[str] | None = None) -> None:
     export_cli.add_commands(commands)
     doctor_cli.add_commands(commands)
     design_cli.add_commands(commands)
+    metrics_cli.add_commands(commands)
     flags, overrides = split_arguments(sys.argv[1:] if arguments is None else arguments)
     options = parser.parse_args(flags)
     try:
@@ -34,6 +35,8 @@ def main(arguments: list[str] | None = None) -> None:
             code = export_cli.run(options)
         elif options.command in design_cli.COMMANDS:
             code = design_cli.run(options, overrides)
+        elif options.command in metrics_cli.COMMANDS:
+            code = metrics_cli.run(options)
         elif options.command == "doctor":
             code = doctor_cli.run(overrides)
         elif options.command == wandb_cli.COMMAND:

@@ -13,6 +13,7 @@ from cptlab.optimizers.base import Optimizer
 from cptlab.replay.base import Replay
 from cptlab.schedules.base import Schedule
 from cptlab.selection.base import Selection
+from cptlab.training.diagnostics.settings import Diagnostics
 from cptlab.training.machine import Machine
 from cptlab.training.objective import Objective
 from cptlab.training.tracking import Tracking
@@ -95,6 +96,7 @@ class TrainConfig:
     evaluation: Evaluation = field(default_factory=Evaluation)
     checkpoint: Checkpoints = field(default_factory=Checkpoints)
     branch: Branch = field(default_factory=Branch)
+    diagnostics: Diagnostics = field(default_factory=Diagnostics)
     tokens: float = 655_360  # CPT tokens of the run, all corpora together
     rows_per_step: int = 32  # rows of data.sequence_length tokens in one optimizer step
     seed: int = 0  # of data order and random weights
@@ -116,6 +118,7 @@ class TrainConfig:
         self.optimizer.check(self.machine)
         self.optimizer.check_schedule(self.lr_schedule)
         self.adapter.check(self.machine)
+        self.diagnostics.check(self.adapter)
 
     @property
     def tokens_per_step(self) -> int:

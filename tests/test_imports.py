@@ -20,7 +20,8 @@ ALLOWED = {
     "records": {"schedules"},
     "fitting": {"laws", "records"},
     "decisions": {"fitting", "laws", "records", "schedules", "mixtures", "replay"},
-    "report": {"decisions", "fitting", "records"},
+    "metrics": {"records", "schedules"},
+    "report": {"decisions", "fitting", "metrics", "records"},
     "data": {"mixtures", "replay"},
     "models": set(),
     "optimizers": set(),
@@ -150,7 +151,7 @@ def test_no_file_reads_pickles_or_evaluates_text():
 
 @pytest.mark.parametrize(
     "module",
-    ["laws.dcpt", "fitting.fit", "decisions.recommend", "records.read_runs", "records.read_wandb", "records.joined", "report.page", "config", "sweeps.grid",
+    ["laws.dcpt", "fitting.fit", "decisions.recommend", "records.read_runs", "records.read_wandb", "records.joined", "metrics.of_run", "metrics_cli", "report.page", "config", "sweeps.grid",
      "sweeps.preflight", "sweeps.slurm.choose", "fit_config", "launch", "design.propose", "design.cli"],
 )  # fmt: skip
 def test_everything_but_training_starts_without_torch(module):

@@ -31,7 +31,7 @@ def chart_table(panel: Panel) -> tuple[list[str], list[list[str]], str]:
             rows += [_point(mark, i, panel) for i in kept]
         else:
             heads = ["what", panel.x.label, panel.y.label, f"{mark.name} [{mark.unit}]" if mark.unit else mark.name]
-            places = _cells(mark.z.shape, mark.contours)
+            places = _cells(mark.z.shape, mark.contours, mark.symmetric)
             for i, j in places:
                 rows.append(
                     [mark.name, write(mark.x[j], panel.x), write(mark.y[i], panel.y), f"{mark.z[i, j]:.4g}"]
@@ -40,11 +40,11 @@ def chart_table(panel: Panel) -> tuple[list[str], list[list[str]], str]:
     return heads, rows, more
 
 
-def _cells(shape: tuple[int, ...], contours: bool) -> Iterator[tuple[int, int]]:
-    """A few places of a plane; of a matrix (rows from the last) every pair once."""
+def _cells(shape: tuple[int, ...], contours: bool, symmetric: bool) -> Iterator[tuple[int, int]]:
+    """A few places of a plane; of a matrix all, of a symmetric one (rows from the last) every pair once."""
     for i in _thin(shape[0], PLANE if contours else shape[0]):
         for j in _thin(shape[1], PLANE if contours else shape[1]):
-            if contours or i + j < shape[1] - 1:
+            if contours or not symmetric or i + j < shape[1] - 1:
                 yield i, j
 
 

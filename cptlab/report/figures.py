@@ -8,6 +8,7 @@ from cptlab.report.charts.correlation import correlation
 from cptlab.report.charts.coverage import coverage
 from cptlab.report.charts.deltas import delta_against_share, delta_against_tokens, delta_at_choice
 from cptlab.report.charts.extrapolation import extrapolation_size, extrapolation_tokens
+from cptlab.report.charts.forgetting import run_charts
 from cptlab.report.charts.heldout import heldout_error
 from cptlab.report.charts.learning_rate import loss_against_lr
 from cptlab.report.charts.loss_against_share import loss_against_share
@@ -30,9 +31,14 @@ SECTIONS: dict[str, list[Maker]] = {
 }  # fmt: skip
 
 
+GAINED_AND_LOST = "What the runs gained and lost"
+
+
 def figures(story: Story) -> dict[str, list[Chart | Omitted]]:
-    """Section -> its figures."""
-    return {section: [maker(story) for maker in makers] for section, makers in SECTIONS.items()}
+    """Section -> its figures; that on gains and losses where the records of the runs are at hand."""
+    sections = {section: [maker(story) for maker in makers] for section, makers in SECTIONS.items()}
+    runs = story.facts.get("metrics")
+    return sections | ({GAINED_AND_LOST: run_charts(runs)} if runs else {})
 
 
 def drawn(sections: dict[str, list[Chart | Omitted]]) -> list[Chart]:

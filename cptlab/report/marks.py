@@ -109,7 +109,8 @@ class Span:
 class Field:
     """Values z (rows, columns) over the plane: `contours` draws iso-lines with a filled ground, else labelled cells.
 
-    low, high: ends of a band of z, where known. unit: of z. limits: of the colours.
+    low, high: ends of a band of z, where known. unit: of z. limits: of the colours. symmetric: of cells, z says every
+    pair of names twice (rows from the last), so that a table needs it once.
     """
 
     x: Array
@@ -121,6 +122,7 @@ class Field:
     low: Array | None = None
     high: Array | None = None
     limits: tuple[float, float] | None = None
+    symmetric: bool = True
 
 
 Mark = Line | Points | Rule | Span | Field

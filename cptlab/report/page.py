@@ -16,6 +16,7 @@ from cptlab.report.figures import drawn, figures, write_figures
 from cptlab.report.grid import Story
 from cptlab.report.interactive import interactive, plotly_script
 from cptlab.report.marks import Chart, Omitted
+from cptlab.report.metrics_table import metrics_table
 
 HERE = Path(__file__).parent
 
@@ -31,7 +32,8 @@ def write_report(
     """Write `report.html` and `figures/*.png` into the folder; return the page's path.
 
     facts (each may be absent): title; left_out {reason: count}; valid_rule, the sentence that says which rows
-    feed the law; coverage, a list of {num_params, share, status, seeds}; versions {name: version}; origin.
+    feed the law; coverage, a list of {num_params, share, status, seeds}; versions {name: version}; origin; metrics, a
+    list of `cptlab.metrics.of_run.RunMetrics`.
     comparison: of laws, an object with `.table()` (a list of rows), `.left_out` {law: reason} and `.why`; one for
     all corpora, or corpus -> one. The same arguments give the same bytes.
     """
@@ -75,6 +77,7 @@ def render(story: Story, sections: Mapping[str, list[Chart | Omitted]]) -> str:
         fits=fit_tables.parameters(story),
         comparison=compared(story),
         losses=loss_table.losses(story),
+        metrics=metrics_table(facts.get("metrics") or []),
         left_out={**story.observations.left_out, **(facts.get("left_out") or {})},
         valid_rule=facts.get("valid_rule"),
         provenance=_provenance(story),
@@ -112,5 +115,5 @@ def _provenance(story: Story) -> list[tuple[str, str]]:
         ("Bases", ", ".join(sorted({base for base in table.base.tolist() if base})) or "not recorded"),
     ]
     rows += [(str(name), str(version)) for name, version in (facts.get("versions") or {}).items()]
-    known = {"title", "left_out", "valid_rule", "coverage", "versions", "origin"}
+    known = {"title", "left_out", "valid_rule", "coverage", "versions", "origin", "metrics"}
     return rows + [(str(name), str(value)) for name, value in facts.items() if name not in known]

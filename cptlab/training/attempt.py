@@ -33,6 +33,7 @@ def attempt(
     from cptlab.training.checkpoint.callback import Checkpointing
     from cptlab.training.checkpoint.load import find_resume
     from cptlab.training.module import NotFiniteError
+    from cptlab.training.diagnostics.probe import probe_of
     from cptlab.training.parallel.memory import is_out_of_memory, out_of_memory
     from cptlab.training.progress import Progress
     from cptlab.training.recorder import Recorder
@@ -74,6 +75,7 @@ def attempt(
 
     begin = Beginning(begin_record)
     recorder = Recorder(config, point.corpora, stream, folder, progress, begin)
+    recorder.diagnostics = probe_of(point, recorder)
     checkpointing = Checkpointing(config.checkpoint, folder, facts, stream, resume, stop, progress.note)
     status, reason, weights, throughput, failure = FINISHED, "", "", {}, {}
     ended: BaseException | None = None

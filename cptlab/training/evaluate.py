@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,6 +25,8 @@ class Measurement:
     num_tokens: int
     num_bytes: int
     loss_se: float  # [nat/token]
+    row_sums: np.ndarray = field(compare=False, repr=False)  # (rows,) [nat]
+    row_counts: np.ndarray = field(compare=False, repr=False)  # (rows,) labels
 
 
 def evaluation_steps(steps: int, points: int, spacing: float) -> list[int]:
@@ -60,7 +62,7 @@ def measure(module: CPTModule, batch: Batch, token_bytes: np.ndarray, batch_rows
     total, counted = float(row_sum.sum()), int(row_count.sum())
     error = float(np.sqrt(np.sum((row_sum - total / counted * row_count) ** 2))) / counted
     labels = batch.labels[batch.labels != IGNORE]
-    return Measurement(total, counted, int(token_bytes[labels].sum()), error)
+    return Measurement(total, counted, int(token_bytes[labels].sum()), error, row_sum, row_count)
 
 
 def to_tensors(batch: Batch, rows: slice | np.ndarray = slice(None)) -> dict[str, torch.Tensor]:

@@ -20,6 +20,7 @@ from cptlab.training.progress import Progress
 
 if TYPE_CHECKING:
     from cptlab.config import TrainConfig
+    from cptlab.training.diagnostics.probe import Probe
 
 
 ENDS_ONLY = ("valid", "test")
@@ -59,6 +60,7 @@ class Recorder(L.Callback):
         self.rates, self.lr_area, self.anneal_area = rates, lr_area(rates), anneal_area(rates)
         self.losses: dict[str, float] = {}  # domain -> last loss of split fit [nat/token]
         self.trained = CorpusLosses(stream.names)
+        self.diagnostics: Probe | None = None  # what else is measured at each evaluation
         self.started = time.monotonic()
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: CPTModule) -> None:
@@ -105,6 +107,8 @@ class Recorder(L.Callback):
                 continue
             rows.append(self._row(module, step, domain, split, batch, trained[domain]))
         self.folder.append(rows)
+        if self.diagnostics:
+            self.diagnostics.record(module, step)
         self.losses = {row.domain: row.loss for row in rows if row.split == "fit"}
         self.tracking.log(rows)
         self.progress.evaluated(step, self.losses)
@@ -115,6 +119,8 @@ class Recorder(L.Callback):
         measured = measure(module, batch, self.token_bytes, self.batch_rows)
         if not measured.loss_sum < float("inf"):
             raise NotFiniteError(f"the loss of {domain} is {measured.loss_sum} at step {step}")
+        if self.diagnostics:
+            self.diagnostics.saw(domain, split, measured)
         now = max(step - 1, 0)
         areas = (float(self.lr_area[now]), float(self.anneal_area[now])) if step else (0.0, 0.0)
         return EvalRow(

@@ -1,0 +1,1 @@
+"""What continual pre-training gained and lost, as numbers with units and standard errors: functions over records."""

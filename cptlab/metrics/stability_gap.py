@@ -1,0 +1,86 @@
+"""The stability gap: a loss that first rises above the base's and then comes back (Guo et al. 2024, arXiv 2406.14833;
+the name is De Lange et al.'s, arXiv 2205.13452).
+
+    depth = max (loss - base loss) of the first rise, its bottom the step of that maximum (of quality, hence "bottom")
+    break even: where the loss is back at the base's, first after the bottom
+
+A loss that rises and never comes back is forgetting, not a gap: `recovered` is false, and `still_rising` says that the
+worst row is the last one, so that the bottom may lie further on. Evaluations are few, so the depth is a lower bound,
+and a gap that is over before `first_look` is not seen at all.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from cptlab.metrics.curves import Curve
+from cptlab.metrics.measured import NAT, Measured, finite
+
+
+@dataclass(frozen=True)
+class StabilityGap:
+    """Steps are optimizer steps, tokens CPT tokens of all corpora; None where the loss never rose or never came back.
+
+    break_even_tokens: by a straight line between the two rows around it, break_even_between: those rows' tokens.
+    """
+
+    domain: str
+    depth: Measured
+    bottom_step: int | None
+    bottom_tokens: float | None
+    recovery_step: int | None
+    break_even_tokens: float | None
+    break_even_between: tuple[float, float] | None
+    still_rising: bool
+    first_look: float  # [token] of the first evaluation after the base's
+
+    @property
+    def dipped(self) -> bool:
+        """Whether any loss lay above the base's."""
+        return self.bottom_step is not None
+
+    @property
+    def recovered(self) -> bool:
+        """Whether it came back to the base's loss, or never left it."""
+        return not self.dipped or self.recovery_step is not None
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether the depth is more than 1.96 standard errors above 0."""
+        return self.dipped and self.depth.se is not None and self.depth.low > 0
+
+    def to_json(self) -> dict[str, Any]:
+        """Every field, and whether it dipped and recovered."""
+        return {
+            "depth": self.depth.to_json(), "bottom_step": self.bottom_step, "bottom_tokens": finite(self.bottom_tokens),
+            "recovery_step": self.recovery_step, "break_even_tokens": finite(self.break_even_tokens),
+            "break_even_between": list(self.break_even_between) if self.break_even_between else None,
+            "still_rising": self.still_rising, "dipped": self.dipped, "recovered": self.recovered,
+            "is_clear": self.is_clear, "first_look_tokens": self.first_look,
+        }  # fmt: skip
+
+
+def stability_gap(curve: Curve) -> StabilityGap | None:
+    """The first rise of a curve above its base loss; None without a base row and one after it."""
+    if not curve.has_base or len(curve.loss) < 2:
+        return None
+    above = np.flatnonzero(curve.loss[1:] > curve.loss[0]) + 1
+    first_look = float(curve.tokens[1])
+    if not len(above):
+        flat = Measured(0.0, NAT, curve.change(1).se)
+        return StabilityGap(curve.domain, flat, None, None, None, None, None, False, first_look)
+    back = np.flatnonzero(curve.loss[above[0] :] <= curve.loss[0]) + above[0]
+    end = int(back[0]) if len(back) else len(curve.loss)
+    bottom = int(above[0] + np.argmax(curve.loss[above[0] : end]))
+    recovery, tokens, between = None, None, None
+    if len(back):
+        recovery, between = int(curve.steps[end]), (float(curve.tokens[end - 1]), float(curve.tokens[end]))
+        fall = (curve.loss[end - 1] - curve.loss[0]) / (curve.loss[end - 1] - curve.loss[end])
+        tokens = float(between[0] + fall * (between[1] - between[0]))
+    return StabilityGap(
+        curve.domain, curve.change(bottom), int(curve.steps[bottom]), float(curve.tokens[bottom]), recovery, tokens,
+        between, bottom == len(curve.loss) - 1, first_look,
+    )  # fmt: skip

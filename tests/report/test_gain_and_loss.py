@@ -1,0 +1,129 @@
+"""The report's section on gain and loss: drawn from the runs' records where they are at hand."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+from known_runs import write_diagnostics, write_run
+from PIL import Image
+
+from cptlab.metrics.alignment import Alignment
+from cptlab.metrics.of_run import metrics_of
+from cptlab.metrics.paired import paired_bootstrap
+from cptlab.metrics.stages import StageMatrix
+from cptlab.metrics.transfer import transfer
+from cptlab.records.run_folders import load_run
+from cptlab.report.chart_table import chart_table
+from cptlab.report.charts.forgetting import chosen, run_charts
+from cptlab.report.charts.transfer import stream_charts, task_chart
+from cptlab.report.figures import GAINED_AND_LOST, figures, write_figures
+from cptlab.report.grid import Story
+from cptlab.report.interactive import interactive
+from cptlab.report.marks import Chart, Field, Omitted
+from cptlab.report.metrics_table import metrics_table
+from cptlab.report.page import write_report
+
+KEYS = ["stability_gap", "weight_drift", "gradient_alignment", "activation_kurtosis"]
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """Three runs of one size and one of another, with everything measured."""
+    folder = tmp_path_factory.mktemp("runs")
+    for i, (name, size) in enumerate({"a": 3e4, "b": 3e4, "c": 3e4, "d": 1e4}.items()):
+        losses = {0: {"prose": 2.0, "law": 4.0}}
+        losses |= {s: {"prose": 2 + 0.1 * (i + 1) * (5 - s) / 5, "law": 4 - 0.1 * s} for s in (1, 2, 5, 10)}
+        drawn = {"corpora": ["prose", "law"], "gram": (np.eye(4) + 0.2).tolist()}
+        path = write_run(folder, name, losses, se=0.02, num_params_nonembed=size, share=0.2 * (i + 1))
+        write_diagnostics(path, [
+            {"step": s, "gradients": drawn, "kurtosis": {"prose": {"mean": [3.0 + i, 4.0], "se": [0.1, 0.1]}},
+             "weight_drift": {part: {"change_sq": 0.1 * s, "base_sq": 9.0, "numel": 5} for part in ("block 0", "embeddings")}}
+            for s in (0, 1, 10)
+        ])  # fmt: skip
+    return [metrics_of(load_run(path)) for path in sorted(folder.iterdir())]
+
+
+def test_every_chart_is_drawn_where_its_numbers_were_measured(runs, tmp_path):
+    charts = run_charts(runs)
+    assert [chart.key for chart in charts] == KEYS
+    for path in write_figures(charts, tmp_path):
+        with Image.open(path) as image:
+            assert np.asarray(image.convert("L")).std() > 5
+
+
+def test_runs_of_the_largest_size_are_drawn_one_a_share(runs):
+    assert [run.run_id for run in chosen(runs)] == ["a", "b", "c"]
+    again = dataclasses.replace(runs[0], run_id="seed 1")
+    assert [run.run_id for run in chosen([*runs, again])] == ["a", "b", "c"]
+
+
+def test_what_was_not_measured_is_left_out_with_the_key_that_measures_it(runs):
+    bare = [dataclasses.replace(run, diagnostics=None) for run in runs]
+    charts = run_charts(bare)
+    assert [type(chart) for chart in charts] == [Chart, Omitted, Omitted, Omitted]
+    for chart, key in zip(charts[1:], ("weight_drift", "gradient_alignment", "activation_kurtosis"), strict=True):
+        assert f"diagnostics.{key}=true" in chart.because
+
+
+def test_the_gap_is_drawn_with_its_worst_point_and_where_it_came_back(runs):
+    panel = run_charts(runs[:1])[0].panels[0]
+    marks = {mark.name: mark for mark in panel.marks}
+    assert (marks["worst"].x.tolist(), marks["worst"].y.tolist()) == ([100.0], [pytest.approx(0.08)])
+    assert marks["back at the base"].x.tolist() == [500.0]
+    assert "worst: run a +0.080" in panel.alt.lower()
+
+
+def stream():
+    names = ["prose", "law", "code"]
+    loss = np.array([[2.0, 4.0, 5.0], [2.2, 3.0, 5.1], [2.5, 3.4, 4.0]])
+    return transfer(StageMatrix(["base", "one", "two"], names, names, loss, np.full((3, 3), 0.05)))
+
+
+def test_the_table_below_the_transfer_matrix_has_every_cell():
+    panel = stream_charts(stream())[0].panels[0]
+    rows = chart_table(panel)[1]
+    assert [row[1:] for row in rows] == [
+        ["prose", "2. code", "-0.3"], ["law", "2. code", "-0.4"], ["code", "2. code", "1.1"],
+        ["prose", "1. law", "-0.2"], ["law", "1. law", "1"], ["code", "1. law", "-0.1"],
+    ]  # fmt: skip
+
+
+def test_the_influence_matrix_names_who_was_trained_and_who_is_judged(runs):
+    one = Alignment(["prose", "law"], np.array([[1, 1, 3, 3], [1, 1, 3, 3], [3, 3, 9, 9], [3, 3, 9, 9]], float))
+    diagnostics = dataclasses.replace(runs[0].diagnostics)
+    object.__setattr__(diagnostics, "lines", [{"step": 10, "tokens_seen": 9.0, "gradients": {"corpora": one.corpora, "gram": one.gram}}])  # fmt: skip
+    panel = run_charts([dataclasses.replace(runs[0], diagnostics=diagnostics)])[2].panels[1]
+    field = next(mark for mark in panel.marks if isinstance(mark, Field))
+    at = (list(panel.y.names).index("law"), list(panel.x.names).index("prose"))
+    assert field.z[at] == pytest.approx(3)  # the law's gradient is three times as long, in the same direction
+
+
+def test_every_figure_is_one_that_plotly_accepts(runs):
+    import plotly.graph_objects as go
+
+    verdicts = [paired_bootstrap(t, np.zeros(9), np.full(9, g), num_draws=200) for t, g in (("up", 1.0), ("same", 0.0), ("down", -1.0))]  # fmt: skip
+    charts = [*run_charts(runs), *stream_charts(stream()), task_chart(verdicts)]
+    for panel in (panel for chart in charts for panel in chart.panels):
+        figure = interactive(panel)
+        assert len(go.Figure(figure).data) == len(figure["data"])
+        json.dumps(figure, allow_nan=False)
+        assert len(panel.alt) > 30
+
+
+def test_the_table_has_a_row_a_run_largest_first(runs):
+    found = metrics_table(runs)
+    assert [row[0] for row in found["rows"]] == ["a", "b", "c", "d"]
+    assert all(len(row) == 4 + 2 * len(found["heads"]) for row in found["rows"])
+    assert found["rows"][0][4 + found["heads"].index("worst")] == "+0.080 at 100"
+    assert metrics_table([]) is None
+
+
+def test_the_page_has_the_section_only_with_the_runs_at_hand(study, runs, tmp_path):
+    table, fits, answer, facts = study
+    page = write_report(tmp_path, table, fits, answer, facts | {"metrics": runs}).read_text("utf8")
+    assert f"<h2>{GAINED_AND_LOST}</h2>" in page
+    assert "<h2>Gain and loss run by run</h2>" in page
+    assert {f"{key}.png" for key in KEYS} < {path.name for path in (tmp_path / "figures").iterdir()}
+    assert "RunMetrics(" not in page
+    assert GAINED_AND_LOST not in figures(Story.of(table, fits, answer, facts))
