@@ -36,6 +36,7 @@ def identify(config: TrainConfig, corpora: Corpora, base: Base, branch: dict | N
         | {
             "mixture": described(config.mixture) | config.mixture.identity(),
             "lr_schedule": config.lr_schedule.identity(),
+            "replay": {name: value for name, value in described(config.replay).items() if name != "offload"},
             "optimizer": config.optimizer.identity(),
             "model": config.model.identity(),
             "base": {"weights_sha256": base.weights_sha256, "step": base.step},
@@ -65,6 +66,8 @@ def row_choices(config: TrainConfig) -> dict:
         chosen["max_epochs"] = data.max_epochs
     if adapter := config.adapter.identity():
         chosen["adapter"] = adapter
+    if regularizer := config.regularizer.identity(config.model.folder()):
+        chosen["regularizer"] = regularizer
     return chosen
 
 

@@ -68,6 +68,7 @@ def open_point(config: TrainConfig, known: dict[str, Any] | None = None, here: b
         vocab_size=corpora.vocab_size, packing=config.data.packing, max_epochs=config.data.max_epochs,
         on_max_epochs=config.data.on_max_epochs,
     )  # fmt: skip
+    config.regularizer.check_data(list(corpora.corpora), config.data.general, weights)
     if trunk:
         refuse_other_order(config, stream)
     identity = identify(config, corpora, base, trunk.of_branch() if trunk else None)
