@@ -29,7 +29,7 @@ ALLOWED = {
     "training": {"data", "models", "schedules", "mixtures", "replay", "records", "config", "optimizers", "adapters"},
     "sweeps": {"config", "records", "training", "launch"},
     "export": {"data", "models", "records", "training"},
-    "design": {"config", "launch", "decisions", "fitting", "laws", "records"},
+    "design": {"config", "fit_config", "launch", "decisions", "fitting", "laws", "records", "sweeps"},
     "doctor": {"config", "launch", "sweeps", "training"},
 }
 HOMES_OF = {
