@@ -33,7 +33,7 @@ def main(arguments: list[str] | None = None) -> None:
             code = corpus_cli.run(options, overrides)
         elif options.command in export_cli.COMMANDS:
             code = export_cli.run(options)
-        elif options.command in design_cli.COMMANDS:
+        elif design_cli.chooses(options):
             code = design_cli.run(options, overrides)
         elif options.command in metrics_cli.COMMANDS:
             code = metrics_cli.run(options)

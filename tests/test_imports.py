@@ -42,7 +42,7 @@ ALLOWED = {
     },
     "sweeps": {"config", "records", "training", "launch"},
     "export": {"data", "models", "records", "training"},
-    "design": {"config", "launch", "decisions", "fitting", "laws", "records"},
+    "design": {"config", "fit_config", "launch", "decisions", "fitting", "laws", "records", "sweeps"},
     "doctor": {"config", "launch", "sweeps", "training"},
 }
 HOMES_OF = {

@@ -1,4 +1,7 @@
-"""`cptlab next STUDY_OR_RUNS [question=... law=...]`: which runs to train next, or that there are enough."""
+"""`cptlab next STUDY_OR_RUNS [question=... law=...]`: which runs to train next, or that there are enough.
+
+`cptlab sweep --adaptive STUDY` trains them, round after round.
+"""
 
 from __future__ import annotations
 
@@ -12,12 +15,19 @@ from cptlab.errors import UserError
 if TYPE_CHECKING:
     from cptlab.design.propose import Proposal
     from cptlab.fit_config import FitConfig
+    from cptlab.sweeps.study import Study
 
-COMMANDS = ("next",)
+
+ADAPTIVE = {
+    "tolerance": (float, "half the width that is enough (default 0.02)"),
+    "budget": (float, "FLOPs that all runs may cost together (default: what the grid would)"),
+    "count": (int, "runs of a round (default 1)"),
+}
 
 
 def add_commands(commands: argparse._SubParsersAction) -> None:
-    """Add `next` to the commands of `cptlab`."""
+    """Add `next` to the commands of `cptlab`, and what chooses to `sweep`, which is there."""
+    add_adaptive(commands)
     parser = commands.add_parser(
         "next",
         help="the runs that narrow a decision most for their FLOPs, or that there are enough",
@@ -30,24 +40,59 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--count", type=int, default=1, help="runs to propose (default 1)")
 
 
+def add_adaptive(commands: argparse._SubParsersAction) -> None:
+    """Add the options of an adaptive sweep to `sweep`, which is declared before."""
+    sweep = commands.choices["sweep"]
+    sweep.add_argument("--adaptive", action="store_true", help="choose the shares to train one after the other")
+    for name, (kind, words) in ADAPTIVE.items():
+        sweep.add_argument(f"--{name}", type=kind, default=None, help=f"with --adaptive: {words}")
+
+
+def chooses(options: argparse.Namespace) -> bool:
+    """Whether a command of `cptlab` is run here. UserError for an option of --adaptive without it."""
+    if options.command != "sweep" or options.adaptive:
+        return options.command in ("next", "sweep")
+    if given := [name for name in ADAPTIVE if getattr(options, name) is not None]:
+        raise UserError(f"--{given[0]} is for choosing runs; give --adaptive too")
+    return False
+
+
 def run(options: argparse.Namespace, overrides: list[str]) -> int:
+    """`next` or `sweep --adaptive`; returns the exit code."""
+    return run_next(options, overrides) if options.command == "next" else run_adaptive(options, overrides)
+
+
+def run_adaptive(options: argparse.Namespace, overrides: list[str]) -> int:
+    """Train what is chosen; 0 where it is enough or the budget is spent."""
+    from cptlab.design.adaptive import adaptive
+    from cptlab.sweeps.study import read_study
+
+    if options.dry_run:
+        raise UserError("--adaptive chooses from records, so there is nothing to list before; drop --dry-run")
+    given = {name: value for name in ADAPTIVE if (value := getattr(options, name)) is not None}
+    study = read_study(options.study, overrides)
+    return adaptive(study, workers=options.workers, per_gpu=options.per_gpu, retries=options.retries, **given)
+
+
+def run_next(options: argparse.Namespace, overrides: list[str]) -> int:
     """Print the proposal; 0 whether or not it is enough."""
     from cptlab.design.propose import propose
     from cptlab.design.stop import check_tolerance
-    from cptlab.design.study_start import is_study, read_study_start
 
     check_tolerance(options.tolerance)
     runs, known = options.study, []
-    if is_study(options.study):
-        study = read_study_start(options.study, options.count)
-        runs, known = study.runs, list(study.options)
+    asked = [f"question={options.question}"] if options.question else []
+    if runs.suffix in (".yaml", ".yml") or (runs / "grid.yaml").is_file():
+        from cptlab.sweeps.index import runs_folder
+        from cptlab.sweeps.study import read_study
+
+        study = read_study(options.study, [])
+        runs, known = runs_folder(study.points[0]), [*study.law, *study.question]
         if not any(runs.glob("*/done.json")):
-            print(f"no finished run in {runs}; start with {len(study.first)} runs whose shares are spread:")
-            print("\n".join(command(point) for point in study.first))
+            print("\n".join(first_runs(study, compose_fit([*known, *asked, *overrides]), options.count)))
             return 0
     elif not runs.exists():
         raise UserError(f"{runs} does not exist; give a study folder, its grid.yaml, or a folder of runs")
-    asked = [f"question={options.question}"] if options.question else []
     config = compose_fit([f"source.path={runs}", *known, *asked, *overrides])
     found = propose(
         config.source, config.law, config.question, tolerance=options.tolerance, budget=options.budget,
@@ -55,6 +100,18 @@ def run(options: argparse.Namespace, overrides: list[str]) -> int:
     )  # fmt: skip
     print("\n".join(lines(found)))
     return 0
+
+
+def first_runs(study: Study, config: FitConfig, count: int) -> list[str]:
+    """What to train where nothing was recorded: the start of the design."""
+    from cptlab.design.asked import asked_of
+    from cptlab.design.start import NEEDED, start
+    from cptlab.sweeps.index import runs_folder
+
+    asked = asked_of(study, config.question)
+    first = start(asked.space, max(count, NEEDED), asked.num_params)
+    head = f"no finished run in {runs_folder(study.points[0])}; start with {len(first)} runs whose shares are spread:"
+    return [head, *(command(tuple(asked.overrides_of(point))) for point in first)]
 
 
 def lines(found: Proposal) -> list[str]:

@@ -26,12 +26,18 @@ if TYPE_CHECKING:
     from cptlab.records.source import Source
 
 
+class TooFewError(UserError):
+    """The runs are too few for the law, which says itself how many it needs."""
+
+
 @dataclass(frozen=True)
 class NextRun:
     """One run to train. overrides: of train.py, whole where a recorded run of that size tells the rest, else what
-    changes. expected: its point, cost and effect; None where the question chooses more than a share."""
+    changes. point, expected: its place, and its cost and effect; None where the question chooses more than a share,
+    the second also where no draw tells a run from another."""
 
     overrides: tuple[str, ...]
+    point: Point | None = None
     expected: Expected | None = None
 
 
@@ -47,11 +53,13 @@ class Proposal:
 
 def propose(
     source: Source, law: Law, question: Question, *, tolerance: float = 0.02, budget: float = np.inf,
-    count: int = 1, num_draws: int = 200, seed: int = 0,
+    count: int = 1, num_draws: int = 200, seed: int = 0, known: Sequence[Point] = (), space: Space | None = None,
 ) -> Proposal:  # fmt: skip
     """What `cptlab next` prints, and what one round of an adaptive sweep trains.
 
-    budget: FLOPs for all of the proposed runs together. UserError where nothing was recorded or can be fitted.
+    budget: FLOPs for all of the proposed runs together. known: runs that are done, by the shares they asked for;
+    records have the achieved ones. space: what may be chosen, else `space_of`. UserError where nothing was recorded,
+    TooFewError where it cannot be fitted yet.
     """
     check_tolerance(tolerance)
     if count < 1:
@@ -62,7 +70,10 @@ def propose(
     laws, _ = laws_for(law, rows, seed)
     question.refuse_unanswerable([one.of_table(rows.columns) for one in laws.values()], [rows] * len(laws))
     options: dict[str, Any] = {"num_draws": num_draws, "seed": seed, "heldout": False}
-    fits = {name: fit(one, rows, domain=name, **options) for name, one in laws.items()}
+    try:
+        fits = {name: fit(one, rows, domain=name, **options) for name, one in laws.items()}
+    except UserError as error:
+        raise TooFewError(str(error)) from error
     now = state(fits, question)
     because = sentence(now, tolerance)
     if is_enough(now, tolerance):
@@ -71,17 +82,24 @@ def propose(
         named = recommend(fits, question, source.sizes()).next_runs
         runs = [NextRun(tuple(f"{key}={value}" for key, value in run.items())) for run in named]
         return Proposal(False, because, tuple(runs[:count]), now.intervals)
-    done = points_of(rows)
-    space = space_of(now, done)
-    found = choose(now, space, done, count, budget, seed)
-    runs = [NextRun(tuple(overrides(source, one.point)), one) for one in found]
-    if not found and (point := bisect(now, space, done)) is not None:
-        # Draws that all say the same tell runs apart no more; the choice itself is then what is to be measured.
-        if space.cost(point, done) <= budget:
-            runs = [NextRun(tuple(overrides(source, point)))]
-        else:
-            because += f"; a run costs {space.cost(point, done):.3g} FLOPs, which the budget does not hold"
+    done = [*points_of(rows), *known]
+    space = space or space_of(now, done)
+    found = following(now, space, done, count, budget, seed)
+    runs = [NextRun(tuple(overrides(source, point)), point, expected) for point, expected in found]
+    if not runs and (cheapest := min((space.cost(p, done) for p in space.candidates(done)), default=0.0)) > budget:
+        because += f"; a run costs {cheapest:.3g} FLOPs, which the budget does not hold"
     return Proposal(False, because, tuple(runs), now.intervals)
+
+
+def following(
+    now: State, space: Space, done: Sequence[Point], count: int = 1, budget: float = np.inf, seed: int = 0
+) -> list[tuple[Point, Expected | None]]:
+    """The next runs by `utility`. Where draws tell none from another, the choice itself is measured (`bisect`)."""
+    found = choose(now, space, done, count, budget, seed)
+    if found:
+        return [(one.point, one) for one in found]
+    point = bisect(now, space, done)
+    return [(point, None)] if point is not None and space.cost(point, done) <= budget else []
 
 
 def points_of(rows: Observations) -> list[Point]:

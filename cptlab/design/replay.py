@@ -13,11 +13,11 @@ import numpy as np
 
 from cptlab.decisions.question import Question
 from cptlab.design.bisect import bisect
+from cptlab.design.propose import following
 from cptlab.design.space import Point, Space
 from cptlab.design.start import NEEDED, start
 from cptlab.design.state import State, state
 from cptlab.design.stop import is_enough
-from cptlab.design.utility import choose
 from cptlab.errors import UserError
 from cptlab.fitting.fit import fit
 from cptlab.fitting.result import Fit
@@ -81,5 +81,6 @@ def _next(now: State | None, space: Space, done: list[Point], way: str, seed: in
     if now is None:
         more = [p for p in start(space, len(done) + 1) if p not in done]
         return more[0] if more else next(iter(space.candidates(done)), None)
-    found = choose(now, space, done, seed=seed) if way == "utility" else []
-    return found[0].point if found else bisect(now, space, done)
+    if way == "bisect":
+        return bisect(now, space, done)
+    return next((point for point, _ in following(now, space, done, seed=seed)), None)

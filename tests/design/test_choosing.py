@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 
 from cptlab.design.bisect import bisect
-from cptlab.design.early_stop import cannot_matter
+from cptlab.design.propose import following
 from cptlab.design.replay import fits_of, replay
-from cptlab.design.space import Point
 from cptlab.design.start import start
 from cptlab.design.state import state
 from cptlab.design.stop import half_widths, is_enough, sentence
@@ -66,6 +65,15 @@ def test_a_run_tells_more_the_better_it_tells_the_draws_apart(known, space):
     assert choose(same, space, done) == []
 
 
+def test_where_draws_tell_no_run_from_another_the_choice_itself_is_measured(known, space):
+    done, now = known
+    same = type(now)(now.case, now.choice, {"domain_share": np.full(len(now.kept), 0.4)}, now.kept)
+    ((point, expected),) = following(same, space, done)
+    assert point == bisect(same, space, done)
+    assert expected is None
+    assert following(same, space, done, budget=point.flops / 2) == []
+
+
 def test_bisecting_measures_the_choice_first(known, space):
     done, now = known
     found = bisect(now, space, done)
@@ -87,11 +95,3 @@ def test_half_of_an_interval_of_tokens_is_in_its_logarithm():
 def test_a_way_that_does_not_exist_is_refused(runs, space, question):
     with pytest.raises(UserError, match="utility or bisect"):
         replay(space, runs, question, way="guess")
-
-
-def test_only_runs_far_from_the_interval_may_stop(known, space):
-    _, now = known
-    low, high = now.intervals["domain_share"]
-    near = Point(space.sizes[0], space.tokens[0], round((low + high) / 2, 2), 5)
-    assert near not in cannot_matter(now, space, {near: space.tokens[0] / 2})
-    assert cannot_matter(now, space, {}) == []

@@ -27,7 +27,8 @@ def test_a_study_without_runs_starts_spread_out_at_its_largest_size(tmp_path, ca
     commands = [line for line in text.splitlines() if line.startswith("python train.py")]
     assert code == 0
     assert len(commands) == 3
-    assert all("model.size=300k tokens=1000000 mixture.domain_share=0." in line for line in commands)
+    assert all("tokens=1e6 model.size=300k mixture.domain_share=0." in line for line in commands)
+    assert all(line.endswith("seed=0") for line in commands)
 
 
 @pytest.mark.parametrize(

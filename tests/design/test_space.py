@@ -2,7 +2,6 @@
 
 import pytest
 
-from cptlab.design.branches import decay_share, trunks
 from cptlab.design.space import Point, Space
 from cptlab.design.start import spread_shares, start, van_der_corput
 from cptlab.errors import UserError
@@ -75,24 +74,3 @@ def test_too_small_a_start_is_refused():
 def test_van_der_corput_halves_and_thirds():
     assert [van_der_corput(i, 2) for i in range(4)] == [0, 0.5, 0.25, 0.75]
     assert van_der_corput(4, 3) == pytest.approx(1 / 9 + 1 / 3)
-
-
-def test_constant_lr_gives_every_budget_of_one_run_for_its_longest():
-    wanted = [Point(10.0, tokens, 0.5) for tokens in (25.0, 50.0, 100.0)]
-    (trunk,) = trunks(wanted, decay_share({"variant": "constant"}))
-    assert trunk.flops == 6 * 10 * 100
-    assert trunk.saved == 6 * 10 * 75
-
-
-def test_wsd_pays_the_trunk_once_and_each_cooldown():
-    wanted = [Point(10.0, 50.0, 0.5), Point(10.0, 100.0, 0.5)]
-    (trunk,) = trunks(wanted, decay_share({"variant": "wsd", "decay_share": 0.2}))
-    assert trunk.starts == (40.0, 80.0)
-    assert trunk.flops == 6 * 10 * (80 + 10 + 20)
-
-
-def test_a_cosine_shares_nothing():
-    wanted = [Point(10.0, 50.0, 0.5), Point(10.0, 100.0, 0.5)]
-    found = trunks(wanted, decay_share({"variant": "cosine"}))
-    assert len(found) == 2
-    assert sum(trunk.saved for trunk in found) == 0

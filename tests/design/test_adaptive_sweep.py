@@ -1,0 +1,124 @@
+"""`cptlab sweep --adaptive` on models of a few hundred parameters: what it trains, where it stops, after SIGKILL too."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from cptlab.cli import main
+
+ROOT = Path(__file__).parents[2]
+
+
+def write_study(folder, study, **changes):
+    """Two widths x 3 shares x 2 seeds, each width from a base of its own beside `folder`; the place of the runs."""
+    fixed = {key: yaml.safe_load(value) for key, value in (text.split("=", 1) for text in study)}
+    fixed |= {"lr_schedule": "constant", "optimizer.peak_lr": 0.003, "runs": str(folder / "runs"), "tokens": 1920}
+    del fixed["model.width"]
+    base = {"model.base_run": "", "mixture": "general_only", "tokens": 6400, "optimizer.peak_lr": 0.01}
+    bases = {"name": "bases", "fixed": fixed | base, "axes": {"model.width": [8, 12]}}
+    grid = {
+        "name": "mine", "law": "dcpt", "question": {"question": "tradeoff", "question.max_general_rise": 0.05},
+        "bases": {"grid": "bases.yaml", "as": f"{folder.parent}/bases/w{{model.width}}"},
+        "fixed": fixed | {"model.base_run": f"{folder.parent}/bases/w${{.width}}", "evaluation.points": 6},
+        "axes": {"model.width": [12, 8], "mixture.domain_share": [0, 0.5, 1]}, "seeds": [0, 1],
+    } | changes  # fmt: skip
+    folder.mkdir(exist_ok=True)
+    (folder / "bases.yaml").write_text(yaml.safe_dump(bases))
+    (folder / "grid.yaml").write_text(yaml.safe_dump(grid))
+    return folder / "runs"
+
+
+def command(folder, *more):
+    return [sys.executable, "-m", "cptlab", "sweep", "--adaptive", str(folder / "grid.yaml"), "--workers", "2", *more]
+
+
+def sweep(folder, *more):
+    done = subprocess.run(command(folder, *more), cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def chosen(runs):
+    """(share, seed) of each round, as written down."""
+    (file,) = (runs / ".plan").glob("adaptive-*.json")
+    return [[(p["share"], p["seed"]) for p in points] for points in json.loads(file.read_text())["rounds"]]
+
+
+def trained(runs):
+    """(width, share, seed) of the finished runs from a base."""
+    found = []
+    for done in runs.glob("*/done.json"):
+        facts = json.loads((done.parent / "run.json").read_text())
+        if json.loads(done.read_text())["status"] == "finished" and facts["base"]["kind"] != "scratch":
+            config = facts["config"]
+            found.append((config["model"]["width"], config["mixture"]["domain_share"], facts["seed"]))
+    return sorted(found)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="ends what it forked by PR_SET_PDEATHSIG")
+def test_a_killed_adaptive_sweep_goes_on_with_the_same_choices(study, tmp_path):
+    budget = ["--budget", str(4.5 * 6 * (4 * 12 * 12 + 3 * 12 * 16 + 3 * 12) * 1920)]  # four runs at the larger size
+    whole, cut = write_study(tmp_path / "whole", study), write_study(tmp_path / "cut", study)
+    text = sweep(tmp_path / "whole", *budget)
+    assert "the budget is spent" in text
+    assert [len(points) for points in chosen(whole)] == [3, 1]
+    assert trained(whole) == sorted((12, *each) for points in chosen(whole) for each in points)
+    assert [file.name for file in (tmp_path / "bases").iterdir()] == ["w12"]  # no base of the other size
+
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "start_new_session": True}
+    first, end = subprocess.Popen(command(tmp_path / "cut", *budget), cwd=ROOT, **quiet), time.monotonic() + 240
+    while len(trained(cut)) < 2 and first.poll() is None and time.monotonic() < end:
+        time.sleep(0.02)
+    os.kill(first.pid, signal.SIGKILL)
+    first.wait()
+    assert len(trained(cut)) < 4
+    sweep(tmp_path / "cut", *budget)
+    assert chosen(cut) == chosen(whole)
+    assert trained(cut) == trained(whole)
+
+    enough = sweep(tmp_path / "whole", "--tolerance", "0.499")
+    assert "enough: domain_share" in enough
+    assert trained(whole) == trained(cut)  # nothing more was trained
+
+
+@pytest.mark.parametrize(
+    ("changes", "flags", "words"),
+    [
+        ({"axes": {"seed": [0, 1]}, "seeds": None}, [], "has no mixture.domain_share"),
+        ({"axes": {"mixture.domain_share": [0, 1], "optimizer.peak_lr": [1e-3, 1e-2], "model.width": [8]}}, [],
+         "differ in optimizer.peak_lr beside the share"),
+        ({"question": {"question": "compute_optimal", "question.flops": 1e15}}, [], "chooses no share"),
+        ({"question": {"question": "tradeoff", "question.num_params": 1e6}}, [], "question.num_params is 1,000,000"),
+        ({}, ["--budget", "1e3"], "the 3 runs of the start cost"),
+        ({}, ["--count", "0"], "--count is 0"),
+        ({}, ["--tolerance", "0.5"], "--tolerance is 0.5"),
+        ({}, ["--dry-run"], "drop --dry-run"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_chosen_is_refused_before_anything_is_trained(changes, flags, words, study, tmp_path, capsys):
+    runs = write_study(tmp_path, study, **changes)
+    if "axes" in changes and "model.width" not in changes["axes"]:
+        grid = yaml.safe_load((tmp_path / "grid.yaml").read_text())
+        grid["fixed"]["model.width"] = 8
+        (tmp_path / "grid.yaml").write_text(yaml.safe_dump(grid))
+    with pytest.raises(SystemExit) as ended:
+        main(["sweep", "--adaptive", str(tmp_path), *flags])
+    text = capsys.readouterr().err
+    assert ended.value.code == 2
+    assert words in text, text
+    assert len(text.strip().splitlines()) == 1
+    assert not list(runs.glob("*/run.json"))
+
+
+def test_an_option_of_choosing_without_choosing_is_refused(study, tmp_path, capsys):
+    write_study(tmp_path, study)
+    with pytest.raises(SystemExit):
+        main(["sweep", str(tmp_path), "--budget", "1e9"])
+    assert "--budget is for choosing runs; give --adaptive too" in capsys.readouterr().err
