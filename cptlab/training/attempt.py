@@ -32,8 +32,8 @@ def attempt(
     from cptlab.models.base import count_params
     from cptlab.training.checkpoint.callback import Checkpointing
     from cptlab.training.checkpoint.load import find_resume
-    from cptlab.training.module import NotFiniteError
     from cptlab.training.diagnostics.probe import probe_of
+    from cptlab.training.module import NotFiniteError
     from cptlab.training.parallel.memory import is_out_of_memory, out_of_memory
     from cptlab.training.progress import Progress
     from cptlab.training.recorder import Recorder
@@ -89,7 +89,7 @@ def attempt(
         # A handler that stood before ours (submitit's) ends the process after the save.
         where = f"; goes on from {checkpointing.kept}" if checkpointing.saved_step else " before the first step"
         status, reason, ended = INTERRUPTED, f"{stop.name or 'stopped'}{where}", error
-    except Exception as error:  # noqa: BLE001 - the record says why, and the grid goes on
+    except Exception as error:  # the record says why, and the grid goes on
         if isinstance(error, UserError) and not begin.done:  # refused while it was set up: nothing of it is recorded
             progress.close()
             raise

@@ -39,7 +39,10 @@ def pretrained(study, folder):
         ([*FSDP, "machine.tensor_parallel=2", "model.heads=1"], r"does not divide self_attn\.q_proj \(1 heads\)"),
         ([*FSDP, "machine.tensor_parallel=2", "model.feed_forward=15"], r"mlp\.gate_proj \(15 columns\)"),
         ([*FSDP, "machine.tensor_parallel=3"], r"tensor_parallel=3 needs .* a number of processes that it divides"),
-        ([*FSDP, "machine.tensor_parallel=2", "machine.accelerator=gpu", "machine.precision=fp8"], "fp8 does not go with"),
+        (
+            [*FSDP, "machine.tensor_parallel=2", "machine.accelerator=gpu", "machine.precision=fp8"],
+            "fp8 does not go with",
+        ),
         (["machine.attention=flash_attention_2"], "it needs a GPU.*auto would take sdpa"),
         (["machine.accelerator=gpu", "machine.attention=varlen", "machine.precision=fp32"], "computes in bf16 or fp16"),
         (["machine.precision=fp8"], "needs a GPU of compute capability 8.9"),
