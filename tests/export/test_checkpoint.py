@@ -13,7 +13,11 @@ from cptlab.export.folder import export
 from cptlab.sweeps.preflight import compose_point
 from cptlab.training.run import train_point
 
-KEPT = ["checkpoint.every_steps=4", "checkpoint.keep=3", "checkpoint.keep_finished=true"]  # of ten steps: at 4, 8 and the end
+KEPT = [
+    "checkpoint.every_steps=4",
+    "checkpoint.keep=3",
+    "checkpoint.keep_finished=true",
+]  # of ten steps: at 4, 8 and the end
 
 
 def train(overrides):
@@ -64,9 +68,7 @@ def test_shards_of_two_processes_are_exported_by_one(study, tmp_path):
     sharded = train([*overrides, *KEPT, f"runs={tmp_path / 'two'}", "machine=cpu_2", "machine.strategy=fsdp"])
     assert json.loads((sharded / "checkpoints/step_8/state.json").read_text())["kind"] == "sharded"
     ended = train([*overrides, "tokens=512", f"runs={tmp_path / 'one'}"])
-    ours, theirs = (
-        load_file(f / "model.safetensors") for f in (export(sharded, step="8").folder, ended / "model")
-    )
+    ours, theirs = (load_file(f / "model.safetensors") for f in (export(sharded, step="8").folder, ended / "model"))
     for name in theirs:
         torch.testing.assert_close(ours[name], theirs[name], atol=1e-5, rtol=1e-4)
 

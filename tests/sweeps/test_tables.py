@@ -55,5 +55,5 @@ def test_what_wants_a_look_is_shown_where_not_all_fits():
     assert len(lines) <= 10
     body = " ".join(lines)
     assert body.index("running") < body.index("failed") < body.index("done")
-    assert [line.strip() for line in lines[-2:]] == ["and 48 done", "the sum"]
+    assert [line.strip() for line in lines[-2:]] == ["and 49 done", "the sum"]
     assert not [line for line in shown(screen(HEAD, ROWS, "the sum", 80, 40), 80) if "and " in line]
