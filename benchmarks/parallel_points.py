@@ -61,7 +61,7 @@ def main() -> None:
     parser.add_argument("--sizes", default="100k,30k")
     parser.add_argument("--points", type=int, default=6, help="of each size")
     parser.add_argument("--tokens", default="163840")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=2)
     options = parser.parse_args()
     sizes = options.sizes.split(",")
     shares = [str(round((i + 1) / (options.points + 1), 3)) for i in range(options.points)]

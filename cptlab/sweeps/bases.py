@@ -55,7 +55,10 @@ class Bases:
                     raise UserError(f"{link} is there and no finished run; move it away, a link to {run} goes there")
                 link.symlink_to(os.path.relpath(run, link.parent))
         else:
-            code = subprocess.run(shlex.split(self.command), check=False).returncode
+            try:
+                code = subprocess.run(shlex.split(self.command), check=False).returncode
+            except (OSError, ValueError) as error:  # no such program; a quotation mark without its pair
+                raise UserError(f"bases.command `{self.command}` cannot be run ({error}); mend the study") from error
             if code:
                 raise UserError(f"bases.command `{self.command}` ended with code {code}; nothing else was started")
         if missing := self.missing():
@@ -84,7 +87,10 @@ def read_bases(content: object, file: Path) -> Bases | None:
         if key not in KEYS:
             raise UserError(f"{file}: bases.{key} is no key of bases.{closest(str(key), KEYS)}")
     if set(content) == {"grid", "as"}:
-        return Bases(grid=file.parent / str(content["grid"]), link=str(content["as"]))
+        grid = file.parent / str(content["grid"])
+        if not grid.is_file():
+            raise UserError(f"{file}: bases.grid is {content['grid']}, and {grid} does not exist")
+        return Bases(grid=grid, link=str(content["as"]))
     if set(content) == {"command", "makes"} and isinstance(content["makes"], list) and content["makes"]:
         return Bases(str(content["command"]), tuple(Path(value_text(each).strip("'")) for each in content["makes"]))
     raise UserError(f"{file}: bases needs command and a list `makes` of run folders, or grid and as")

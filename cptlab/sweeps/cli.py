@@ -66,8 +66,8 @@ def planned_of(study: Study) -> list[PlannedPoint]:
 
     if study.bases and (missing := study.bases.missing()):
         raise UserError(
-            f"{study.name} starts from {len(missing)} bases that are not trained yet, {missing[0]} among them: `cptlab"
-            f" sweep {study.file}` makes them first, or do it now with `{study.bases.how}`"
+            f"{study.name}: {len(missing)} of its bases {'is' if len(missing) == 1 else 'are'} not trained yet"
+            f" ({missing[0]}): `cptlab sweep {study.file}` trains bases first, or do it now with `{study.bases.how}`"
         )
     return planned_points(study.points)
 

@@ -50,11 +50,12 @@ def seconds_left(points: list[PlannedPoint], states: list[State], rates: Rates, 
     return max(max(each), sum(each) / side_by_side) if each else 0.0
 
 
-def disk_warning(todo: list[PlannedPoint]) -> str:
-    """A sentence where the records, final weights and one point's checkpoints would not fit; "" where they do."""
+def disk_warning(todo: list[PlannedPoint], side_by_side: int = 1) -> str:
+    """A sentence where records, final weights and the checkpoints of those that run at a time do not fit; else ""."""
     if not todo:
         return ""
-    needed, runs = sum(p.kept for p in todo) + max(p.disk - p.kept for p in todo) + MARGIN, todo[0].path.parent
+    passing = sorted((point.disk - point.kept for point in todo), reverse=True)[:side_by_side]
+    needed, runs = sum(point.kept for point in todo) + sum(passing) + MARGIN, todo[0].path.parent
     free = free_bytes(runs)
     if needed <= free:
         return ""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,7 @@ def expand_grid(content: Mapping[str, Any], file: Path, extra: list[str]) -> lis
         raise UserError(f"{file}: fixed and axes must be mappings of keys to values")
     for part, entries in (("points", listed), ("exclude", exclude)):
         if not isinstance(entries, list) or not all(isinstance(entry, dict) and entry for entry in entries):
-            raise UserError(f"{file}: {part} must be a list of mappings")
+            raise UserError(f"{file}: {part} must be a list of mappings, each of one key or more")
     axes, seeds = dict(axes), content.get("seeds")
     for part, axis in AXIS_OF.items():
         if content.get(part) is None:
@@ -38,6 +37,8 @@ def expand_grid(content: Mapping[str, Any], file: Path, extra: list[str]) -> lis
     for name, values in axes.items():
         if not isinstance(values, list) or not values:
             raise UserError(f"{file}: axes.{name} must be a list of values")
+        if name in fixed:
+            raise UserError(f"{file}: {name} is an axis and fixed; drop one")
     refuse_crossing(axes, fixed, file)
     alone: list[dict] = [{}] if seeds and not listed else []
     combined = [dict(zip(axes, each, strict=True)) for each in itertools.product(*axes.values())] if axes else alone
@@ -49,14 +50,27 @@ def expand_grid(content: Mapping[str, Any], file: Path, extra: list[str]) -> lis
     points = _left([fixed | point for point in seeded], exclude, file)
     if not points:
         raise UserError(f"{file} has no points; give axes or points")
-    written = [overrides(point) + extra for point in points]
-    counts = Counter(map(tuple, written))
-    for point, number in counts.items():
-        if number > 1:
+    refuse_repeated(points, fixed, file)
+    return [overrides(point) + extra for point in points]
+
+
+def refuse_repeated(points: list[dict], fixed: Mapping[str, Any], file: Path) -> None:
+    """UserError for a point that is there again, its keys in whatever order and its numbers however written."""
+    first: dict[frozenset, int] = {}
+    for number, point in enumerate(points, 1):
+        content = frozenset((key, _plain(value)) for key, value in point.items())
+        if (before := first.setdefault(content, number)) != number:
+            own = {key: value for key, value in point.items() if key not in fixed or fixed[key] != value} or point
             raise UserError(
-                f"{file}: the point {' '.join(point)} is there {'twice' if number == 2 else f'{number} times'}"
+                f"{file}: points {before} and {number} of {len(points)} are the same ({' '.join(overrides(own))}); drop"
+                " one from axes or points"
             )
-    return written
+
+
+def _plain(value: object) -> object:
+    """A number for what reads as one, else its text: 1e5 (text in YAML 1.1) and 100000 are one value."""
+    number = _number(value)
+    return repr(value) if number is None else number
 
 
 def _left(points: list[dict], exclude: list[dict], file: Path) -> list[dict]:

@@ -36,7 +36,7 @@ def show_plan(
         text += f", {readable(cost.disk)} kept"
         print(f"{name}: {text}" + ("" if price is None else f", price {money(cost.hours, price)}"))
     print(f"time: from {rates.source}" if rates.source else "time: not known; give --probe, or --gpu NAME --mfu SHARE")
-    if warning := disk_warning(todo):
+    if warning := disk_warning(todo, side_by_side):
         print(f"warning: {warning}")
 
 

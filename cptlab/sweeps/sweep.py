@@ -72,7 +72,8 @@ def train(
 def make_bases(study: Study, missing: list[Path], workers: int, per_gpu: int, retries: int) -> None:
     """Train or build what the study starts from. UserError where that fails."""
     assert study.bases
-    say(f"{study.name}: {len(missing)} bases are missing; making them first: {study.bases.how}")
+    number = "a base is missing; making it" if len(missing) == 1 else f"{len(missing)} bases are missing; making them"
+    say(f"{study.name}: {number} first: {study.bases.how}")
 
     def trained(file: Path) -> list[tuple[list[str], Path]]:
         bases = read_study(file, [])

@@ -117,7 +117,7 @@ def test_a_point_that_lost_its_process_or_its_memory_is_tried_again_then_reporte
 
 
 def test_a_real_point_whose_process_is_killed_once_is_finished_by_its_second_try(study, tmp_path, capsys):
-    own = [*study, f"runs={tmp_path}", "tokens=64000", "checkpoint.every_steps=100"]
+    own = [*study, f"runs={tmp_path}", "tokens=12800", "checkpoint.every_steps=50"]
     planned = checked_points([own, [*own, "seed=1"]])
     killed = threading.Thread(target=kill_holder, args=(planned[0].path,))
     killed.start()

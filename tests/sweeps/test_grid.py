@@ -29,7 +29,7 @@ def test_axes_multiply_and_points_are_added(tmp_path):
     [
         ("axis: {seed: [0]}", r"axis is no key of a study\. Did you mean axes\?"),
         ("axes: {seed: 0}", r"axes\.seed must be a list"),
-        ("axes: {seed: [0, 0]}", "is there twice"),
+        ("axes: {seed: [0, 0]}", r"points 1 and 2 of 2 are the same \(seed=0\)"),
         ("name: x", "has no points"),
         ("- 1", "must be a mapping"),
         ("a: [", "is no YAML"),

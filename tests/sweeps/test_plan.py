@@ -13,7 +13,7 @@ from cptlab.errors import UserError
 from cptlab.models.base import count_params
 from cptlab.records.lock import RunLock
 from cptlab.records.run import write_whole
-from cptlab.sweeps import index
+from cptlab.sweeps import costs, index
 from cptlab.sweeps.costs import Cost, disk_warning, seconds_left, total
 from cptlab.sweeps.numbers import hours, si
 from cptlab.sweeps.planned import PlannedPoint
@@ -23,6 +23,7 @@ from cptlab.sweeps.shape import count
 from cptlab.sweeps.show import plain_lines
 from cptlab.sweeps.state import State, state_of
 from cptlab.sweeps.status_table import status_rows, summary
+from cptlab.training.checkpoint.disk import MARGIN, readable
 from cptlab.training.flops import shape_of
 
 ROOT = Path(__file__).parents[2]
@@ -125,6 +126,13 @@ def test_the_time_left_counts_no_finished_point_and_shares_the_rest_out():
 def test_a_disk_that_will_not_do_is_warned_of(tmp_path):
     assert disk_warning([point(folder=tmp_path)]) == ""
     assert "need" in disk_warning([point(folder=tmp_path, kept=10**18, disk=10**18)])
+
+
+def test_a_disk_holds_what_stays_and_the_checkpoints_of_those_that_run_at_a_time(tmp_path, monkeypatch):
+    points = [point(i, folder=tmp_path, kept=10, disk=size) for i, size in enumerate((110, 60, 30))]
+    monkeypatch.setattr(costs, "free_bytes", lambda path: MARGIN + 30 + 100)
+    assert disk_warning(points, 1) == ""
+    assert f"need {readable(MARGIN + 30 + 150)}" in disk_warning(points, 2)
 
 
 def test_states_are_read_from_the_folders(tmp_path):

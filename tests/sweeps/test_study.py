@@ -54,6 +54,12 @@ def test_an_exclusion_knows_numbers_however_they_are_written(tmp_path):
         ("axes: {lr_schedule: [constant, wsd], lr_schedule.decay_share: [0.1]}",
          r"axes cross variants: lr_schedule\.decay_share is no key of lr_schedule=constant.*list explicit points"),
         ("axes: {seed: [0]}\nbases: {command: make bases}", "bases needs command and a list `makes`"),
+        ("axes: {seed: [0]}\nbases: {grid: no.yaml, as: x}", r"bases\.grid is no\.yaml, and .*no\.yaml does not exist"),
+        ("fixed: {seed: 1}\naxes: {seed: [0, 1]}", "seed is an axis and fixed; drop one"),
+        ("fixed: {tokens: 1e6}\naxes: {seed: [0, 1, 0]}", r"points 1 and 3 of 3 are the same \(seed=0\); drop one"),
+        ("axes: {seed: [0, 1]}\npoints: [{seed: 1}]", r"points 2 and 3 of 3 are the same \(seed=1\)"),
+        ("points: [{seed: 1, tokens: 1e5}, {tokens: 100000, seed: 1}]", r"points 1 and 2 of 2 are the same"),
+        ("points: [{}, {seed: 1}]", "points must be a list of mappings, each of one key or more"),
         ("axes: {seed: [0]}\nbases: {comand: x}", r"bases\.comand is no key of bases\. Did you mean command\?"),
     ],
 )  # fmt: skip
@@ -92,7 +98,7 @@ def test_a_missing_base_says_how_to_make_it(study, tmp_path):
         check_points([[*study, f"model.base_run={tmp_path}/nowhere"]])
     file = tmp_path / "grid.yaml"
     file.write_text(f"seeds: [0]\nbases: {{command: make bases, makes: [{tmp_path}/base]}}\n")
-    with pytest.raises(UserError, match=r"starts from 1 bases that are not trained yet.*`make bases`"):
+    with pytest.raises(UserError, match=r"1 of its bases is not trained yet.*`make bases`"):
         planned_of(read_study(file, study))
 
 
@@ -106,6 +112,14 @@ def test_bases_of_a_command_are_made_once_and_a_command_that_makes_none_is_told(
     (tmp_path / "base").mkdir()
     write_whole(tmp_path / "base" / "done.json", {"status": "finished"})
     assert bases.missing() == []
+
+
+@pytest.mark.parametrize("command", ["no-such-program at all", "make 'bases"])
+def test_a_command_that_cannot_be_run_is_told_as_the_studys_mistake(tmp_path, command):
+    file = tmp_path / "grid.yaml"
+    file.write_text(f'seeds: [0]\nbases: {{command: "{command}", makes: [{tmp_path}/base]}}\n')
+    with pytest.raises(UserError, match=r"bases\.command `.*` cannot be run \(.*\); mend the study"):
+        read_study(file, []).bases.make(lambda path: [])
 
 
 def test_bases_of_a_grid_appear_under_the_names_of_their_values(tmp_path):

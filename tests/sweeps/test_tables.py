@@ -1,13 +1,27 @@
 """What a terminal shows of a study: one line a point, whatever the width, the urgent ones first."""
 
+import fcntl
 import io
+import os
+import pty
+import re
+import struct
+import subprocess
+import sys
+import termios
+from pathlib import Path
 
 import pytest
 from rich.console import Console
 
+from cptlab.records.run import write_whole
 from cptlab.sweeps.axes import axes_of
+from cptlab.sweeps.index import checked_points
 from cptlab.sweeps.show import rich_table
 from cptlab.sweeps.status_table import screen
+from cptlab.sweeps.study import read_study
+
+ROOT = Path(__file__).parents[2]
 
 
 def shown(thing, width):
@@ -55,5 +69,45 @@ def test_what_wants_a_look_is_shown_where_not_all_fits():
     assert len(lines) <= 10
     body = " ".join(lines)
     assert body.index("running") < body.index("failed") < body.index("done")
-    assert [line.strip() for line in lines[-2:]] == ["and 48 done", "the sum"]
+    assert [line.strip() for line in lines[-2:]] == ["and 49 done", "the sum"]
     assert not [line for line in shown(screen(HEAD, ROWS, "the sum", 80, 40), 80) if "and " in line]
+
+
+def in_a_terminal(command, width, height):
+    """What a command writes to a terminal of that size."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", height, width, 0, 0))
+    environment = {k: v for k, v in os.environ.items() if k not in ("COLUMNS", "LINES", "NO_COLOR")}
+    process = subprocess.Popen(
+        command, stdin=theirs, stdout=theirs, stderr=theirs, cwd=ROOT, env=environment | {"TERM": "xterm-256color"}
+    )
+    os.close(theirs)
+    said = b""
+    try:
+        while part := os.read(ours, 1 << 16):
+            said += part
+    except OSError:  # the other side is closed
+        pass
+    os.close(ours)
+    assert process.wait(60) == 0, said.decode()
+    return said.decode()
+
+
+def test_watching_redraws_a_terminal_and_speaks_plainly_to_a_pipe(study, tmp_path):
+    file, more = tmp_path / "grid.yaml", [*study, f"runs={tmp_path}/runs"]
+    file.write_text("seeds: [0, 1]\n")
+    for point in checked_points(read_study(file, more).points):
+        point.path.mkdir(parents=True)
+        write_whole(point.path / "done.json", {"status": "finished", "losses": {"prose": 2.5, "sums": 1.5}})
+    command = [sys.executable, "-m", "cptlab", "status", str(file), "--watch", *more]
+    text = in_a_terminal(command, 60, 12)
+    assert "\x1b[32m" in text  # green
+    lines = [line for line in re.split(r"[\r\n]+", re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text)) if line]
+    assert max(map(len, lines)) <= 60
+    rows = {line for line in lines if "prose" in line}
+    assert [row.split()[0] for row in rows] == ["done", "done"]  # drawn again in the same place
+    assert lines[-1] == f"{tmp_path.name}: 2 points: 2 done"
+    piped = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    assert "\x1b" not in piped.stdout
+    assert piped.stdout.splitlines()[-1] == lines[-1]
+    assert piped.stdout.splitlines()[0].split() == ["state", "run", "seed", "step", "left", "what"]

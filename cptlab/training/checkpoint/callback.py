@@ -47,16 +47,16 @@ class LastStep(L.Callback):
 class Checkpointing(L.Callback):
     """Comes last of all callbacks: what the others did after a step is part of it; its `first` comes before them.
 
-    say: shows a line, on the process that writes.
+    facts: None keeps nothing, as a benchmark wants it; say: shows a line, on the process that writes.
     """
 
     def __init__(
-        self, settings: Checkpoints, folder: RunFolder, facts: RunFacts, stream: TokenStream, resume: Resume,
+        self, settings: Checkpoints, folder: RunFolder, facts: RunFacts | None, stream: TokenStream, resume: Resume,
         stop: Stop, say: Callable[[str], None],
     ) -> None:  # fmt: skip
         self.settings, self.folder, self.facts, self.stream = settings, folder, facts, stream
         self.resume, self.stop, self.say = resume, stop, say
-        self.saved_step = resume.step
+        self.run_id, self.saved_step = folder.path.name, resume.step
         self.saved_at = time.monotonic()
         self.agreement: Agreement | None = None
         self.ended = False  # before the last step, because it was asked to
@@ -64,7 +64,7 @@ class Checkpointing(L.Callback):
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: CPTModule) -> None:
         """Weights, optimizer and what other callbacks keep, once the strategy has put them in their place."""
-        if self.resume.path is None:
+        if self.resume.path is None or self.facts is None:
             return
         content = self.resume.content
         restore(self.resume.path, content, pl_module.network, trainer.optimizers[0])
@@ -74,9 +74,9 @@ class Checkpointing(L.Callback):
                 callback.load_state_dict(state)
         self.stream.load_state_dict(content.get("order", {}))  # now that the decisions before are planned
         if pl_module.step < self.stream.steps:
-            self.say(f"{self.facts.run_id} goes on from step {pl_module.step} of {self.stream.steps}")
+            self.say(f"{self.run_id} goes on from step {pl_module.step} of {self.stream.steps}")
             return
-        self.say(f"{self.facts.run_id} was trained to its end; what was left to write is written")
+        self.say(f"{self.run_id} was trained to its end; what was left to write is written")
         trainer.limit_train_batches = 0
         [recorder] = [each for each in self._others(trainer) if isinstance(each, Recorder)]
         write_last_rows(recorder, pl_module)
@@ -118,9 +118,11 @@ class Checkpointing(L.Callback):
 
     def save(self, trainer: L.Trainer, module: CPTModule) -> None:
         """Write a checkpoint; if it cannot be written, say so: the ones before are as they were."""
+        if self.facts is None:
+            return
         module.check_pending()  # a step that was not a number is never kept
         content = {
-            "run_id": self.facts.run_id, "attempt": self.folder.attempt, "step": module.step,
+            "run_id": self.run_id, "attempt": self.folder.attempt, "step": module.step,
             "tokens_seen": self.stream.tokens_seen(module.step), **resolution(self.facts), "rng": of_all(rng_state()),
             "order": self.stream.state_dict(min(module.step, self.stream.steps - 1)),
             "callbacks": {each.state_key: state for each in self._others(trainer) if (state := each.state_dict())},
@@ -132,7 +134,7 @@ class Checkpointing(L.Callback):
             self.saved_step = module.step
         except SaveError as error:
             self.say(
-                f"{self.facts.run_id}: the checkpoint at step {module.step} could not be written ({error});"
+                f"{self.run_id}: the checkpoint at step {module.step} could not be written ({error});"
                 f" {self.kept} is as it was"
             )
         self.saved_at = time.monotonic()
@@ -152,12 +154,12 @@ class Checkpointing(L.Callback):
         self.stop.signum = signum
         reason = f"{self.stop.name} at step {module.step} of {self.stream.steps}"
         if earlier := self.stop.earlier(signum):
-            self.say(f"{self.facts.run_id}: {reason}; saved, the handler that stood before decides")
+            self.say(f"{self.run_id}: {reason}; saved, the handler that stood before decides")
             earlier(signum, None)
             self.stop.signum = 0
             return
         self.ended = trainer.should_stop = True
-        self.say(f"{self.facts.run_id}: {reason}; the same command goes on from {self.kept}")
+        self.say(f"{self.run_id}: {reason}; the same command goes on from {self.kept}")
 
     def _others(self, trainer: L.Trainer) -> list[Any]:
         return [each for each in trainer.callbacks if each not in (self, self.first)]  # type: ignore[attr-defined]

@@ -14,7 +14,9 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+from torch.distributed import PrefixStore  # type: ignore[attr-defined]
 from torch.distributed.checkpoint.api import CheckpointException
+from torch.distributed.rendezvous import rendezvous
 
 from cptlab.errors import UserError
 from cptlab.training.parallel.launch import joined_world
@@ -67,7 +69,7 @@ def from_first(action: Callable[[], str]) -> str:
 
 
 @functools.cache
-def meeting_place() -> dist.Store:
+def meeting_place() -> Any:
     """The key-value store at which the processes of torchrun, srun or `start_processes` form their group later."""
     if "RANK" not in os.environ:
         from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
@@ -75,10 +77,10 @@ def meeting_place() -> dist.Store:
         slurm = SLURMEnvironment(auto_requeue=False)
         os.environ["MASTER_ADDR"], os.environ["MASTER_PORT"] = slurm.main_address, str(slurm.main_port)
     rank = int(os.environ.get("RANK") or os.environ["SLURM_PROCID"])
-    store = next(dist.rendezvous("env://", rank, joined_world(), timeout=PATIENCE))[0]
+    store = next(rendezvous("env://", rank, joined_world(), timeout=PATIENCE))[0]
     store.set_timeout(PATIENCE)
     # An agent of torchrun keeps its store over restarts: what was answered before a restart must not be read after it.
-    return dist.PrefixStore(f"start {os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}", store)
+    return PrefixStore(f"start {os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}", store)
 
 
 def everywhere(action: Callable[[], None]) -> None:
