@@ -30,3 +30,9 @@ class FitConfig:
             raise UserError(f"num_draws is {self.num_draws}; an interval needs 20 or more")
         if not self.out.strip():
             raise UserError("out is empty; give a folder: out=fits/mine")
+        asked, read = (getattr(part, "anneal_decay", None) for part in (self.question, self.source))
+        if asked is not None and read is not None and asked != read:
+            raise UserError(
+                f"question.anneal_decay is {asked:g} but source.anneal_decay is {read:g}; the annealing areas of the"
+                " table and of the question must have one lambda, so give both the same"
+            )
