@@ -33,6 +33,10 @@ def test_the_grid_fits_on_other_schedules_than_it_predicts(file):
     known = {(c.lr_schedule.variant_name, vars(c.lr_schedule).get("decay_share")) for c in configs}
     assert known == {("constant", None), ("wsd", 0.2), ("wsd", 0.5), ("cosine", None)}
     assert len({config.seed for config in configs}) >= 3
+    (base,) = compose_points(read_study(STUDY / file.replace("grid", "bases"), ["machine=cpu_1"]).points)
+    assert base.lr_schedule.is_constant
+    assert {base.optimizer.peak_lr} == {config.optimizer.peak_lr for config in configs}
+    assert {config.lr_schedule.warmup_tokens for config in configs} == {0}
 
 
 def test_the_script_finds_the_planted_law_and_the_best_schedule(answer_py, tmp_path, monkeypatch):
