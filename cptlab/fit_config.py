@@ -34,3 +34,9 @@ class FitConfig:
             raise UserError("out is empty; give a folder: out=fits/mine")
         if self.wandb and not re.fullmatch(r"([\w.-]+/)?[\w.-]+", self.wandb):
             raise UserError(f"wandb is {self.wandb!r}; give project or entity/project, or leave it empty")
+        asked, read = (getattr(part, "anneal_decay", None) for part in (self.question, self.source))
+        if asked is not None and read is not None and asked != read:
+            raise UserError(
+                f"question.anneal_decay is {asked:g} but source.anneal_decay is {read:g}; the annealing areas of the"
+                " table and of the question must have one lambda, so give both the same"
+            )

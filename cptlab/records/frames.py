@@ -28,15 +28,20 @@ def to_frame(rows: Observations) -> pd.DataFrame:
     return frame
 
 
-def read_runs(path: str = "runs", *, valid_from: float = 0.125) -> pd.DataFrame:
+def read_runs(
+    path: str = "runs", *, valid_from: float = 0.125, anneal_decay: float = 0.999,
+    base_lr_history: Mapping[str, Any] | None = None,
+) -> pd.DataFrame:  # fmt: skip
     """The finished runs under a folder as one table, losses in nat/token; what is left out is counted in `.attrs`.
 
     path: folder of run folders, one run folder, or a glob of either. valid_from: fraction of a run's tokens, in
-    [0, 1), before which rows of constant-LR runs are left out. UserError where no run is usable.
+    [0, 1), before which rows of constant-LR runs are left out. anneal_decay: lambda of the annealing areas.
+    base_lr_history: LR history of an open model, where the records lack it. UserError where no run is usable.
     """
     from cptlab.records.read_runs import Runs
 
-    return to_frame(Runs(path=str(path), valid_from=valid_from).read())
+    source = Runs(path=str(path), valid_from=valid_from, anneal_decay=anneal_decay, base_lr_history=base_lr_history)
+    return to_frame(source.read())
 
 
 def read_csv(

@@ -2,7 +2,10 @@ import numpy as np
 import pytest
 
 import cptlab
+from cptlab.decisions.schedule import Schedule
 from cptlab.errors import UserError
+from cptlab.fit_config import FitConfig
+from cptlab.laws.cpt_dynamics import CPTDynamics
 from cptlab.models.base import history_of_run
 from cptlab.records.base_areas import base_areas
 from cptlab.records.read_runs import Runs
@@ -72,3 +75,11 @@ def test_a_law_that_needs_the_history_of_a_base_says_how_to_declare_it(make_run,
 def test_a_lambda_or_a_history_that_is_none_is_refused_before_anything_is_read(field, sentence):
     with pytest.raises(UserError, match=sentence):
         Runs(path="nowhere", **field)
+
+
+def test_a_question_with_another_lambda_than_the_table_is_refused():
+    question = Schedule(anneal_decay=0.99)
+    with pytest.raises(UserError, match=r"question\.anneal_decay is 0\.99 but source\.anneal_decay is 0\.999"):
+        FitConfig(law=CPTDynamics(), source=Runs(path="runs"), question=question)
+    same = FitConfig(law=CPTDynamics(), source=Runs(path="runs", anneal_decay=0.99), question=question)
+    assert same.question is question

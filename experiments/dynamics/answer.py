@@ -1,0 +1,131 @@
+"""Write answer.json beside this file: the dynamics law, fitted to constant and WSD runs, against the cosine runs.
+
+Usage: python experiments/dynamics/answer.py runs/dynamics [answer.json]
+"""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+
+import cptlab
+from cptlab.fitting.fit import Fit
+from cptlab.laws.base import Array
+from cptlab.records.observations import Observations
+from cptlab.records.read_runs import Runs
+from cptlab.records.run import write_whole
+
+LAMBDAS = (0.9, 0.95, 0.97, 0.98, 0.99, 0.995, 0.998, 0.999)  # the fitted runs choose; the paper's .999 is the last
+HELD_OUT = "cosine"
+DRAWS = 200
+COMPARED = ("constant", "wsd 0.2", "cosine")  # whose best is predicted
+
+
+def read(runs: str, decay: float) -> tuple[Observations, dict[str, str]]:
+    """The rows with the areas of one lambda, and run -> schedule."""
+    source = Runs(path=runs, valid_from=0, anneal_decay=decay)
+    rows = source.read()
+    named = {run.facts["run_id"]: run.facts["schedule"] for run in source.usable}
+    share = {run: f" {known['decay_share']:g}" if "decay_share" in known else "" for run, known in named.items()}
+    return rows, {run: named[run]["variant"] + share[run] for run in named}
+
+
+def of(rows: Observations, schedules: dict[str, str], *names: str) -> Observations:
+    """The rows of the runs of some schedules."""
+    return rows.where(np.array([schedules[run] in names for run in rows.run.tolist()]))
+
+
+def fitted(rows: Observations, schedules: dict[str, str], domain: str, draws: int) -> Fit:
+    """The law on every schedule but the one held out."""
+    seen = sorted(set(schedules.values()) - {HELD_OUT})
+    return cptlab.fit("cpt_dynamics", of(rows, schedules, *seen), domain=domain, num_draws=draws, heldout=False)
+
+
+def r2(loss: Array, predicted: Array) -> float:
+    """1 - squared errors over squared distances from the mean."""
+    return float(1 - np.sum((predicted - loss) ** 2) / np.sum((loss - loss.mean()) ** 2))
+
+
+def at_same(rows: Observations, others: Observations, column: str) -> Array:
+    """Baseline: the mean loss of other runs where `column` is the same, straight between their rows."""
+    curves = [others.where(others.run == run) for run in np.unique(others.run)]
+    found = [np.interp(rows[column], *(c.where(np.argsort(c[column]))[n] for n in (column, "loss"))) for c in curves]
+    return np.mean(found, axis=0)
+
+
+def finals(rows: Observations, schedules: dict[str, str], fit: Fit) -> dict[str, dict]:
+    """Schedule -> final loss, measured over seeds and predicted [nat/token]."""
+    table = {}
+    for name in COMPARED:
+        runs = of(rows, schedules, name)
+        last = runs.where(runs["tokens"] == runs["tokens"].max())
+        one = last.where(np.array([0]))
+        table[name] = {
+            "measured": last["loss"].tolist(),
+            "predicted": float(fit.predict(one)[0]),
+            "draws": fit.predict_draws(one)[:, 0],
+        }
+    return table
+
+
+def judge(tables: list[dict[str, dict]]) -> dict:
+    """Predicted and measured best of COMPARED by the sum of the given corpora, with the seeds' error of the lead."""
+    predicted = {name: sum(t[name]["predicted"] for t in tables) for name in COMPARED}
+    by_seed = {name: np.sum([t[name]["measured"] for t in tables], axis=0) for name in COMPARED}
+    draws = np.array([sum(t[name]["draws"] for t in tables) for name in COMPARED])
+    order = sorted(COMPARED, key=lambda name: by_seed[name].mean())
+    best = min(predicted, key=predicted.__getitem__)
+    lead = by_seed[order[1]] - by_seed[order[0]]  # the same seeds: paired
+    error = lead.std(ddof=1) / np.sqrt(len(lead)) if len(lead) > 1 else float("nan")
+    return {
+        "predicted_best": best,
+        "measured_best": order[0],
+        "agree": best == order[0],
+        "predicted": {name: round(value, 4) for name, value in predicted.items()},
+        "measured": {name: round(float(x.mean()), 4) for name, x in by_seed.items()},
+        "lead": round(float(lead.mean()), 4),
+        "lead_standard_error": None if np.isnan(error) else round(float(error), 4),
+        "share_of_draws": round(float(np.mean(np.array(COMPARED)[draws.argmin(axis=0)] == best)), 3),
+    }
+
+
+def main(runs: str, target: Path) -> None:
+    """Choose lambda on the fitted runs, fit, predict, judge."""
+    objective = {}
+    for decay in LAMBDAS:
+        rows, schedules = read(runs, decay)
+        objective[decay] = sum(fitted(rows, schedules, name, 0).objective for name in rows.domains)
+    decay = min(objective, key=objective.__getitem__)
+    rows, schedules = read(runs, decay)
+    answer: dict = {
+        "lambda": decay,
+        "objective_by_lambda": {f"{x:g}": float(f"{value:.4g}") for x, value in objective.items()},
+        "num_runs": len(schedules), "heldout_r2": {}, "heldout_r2_by_run": {}, "heldout_rmse": {}, "fitted_r2": {},
+        "seed_noise": {}, "baselines_r2": {}, "parameters": {}, "best": {},
+    }  # fmt: skip
+    tables = {}
+    for name in rows.domains:
+        fit = fitted(rows, schedules, name, DRAWS)
+        own = rows.of_domain(name)
+        held, constant = (of(own, schedules, which) for which in (HELD_OUT, "constant"))
+        predicted, loss = fit.predict(held), held["loss"]
+        answer["heldout_r2"][name] = round(r2(loss, predicted), 5)
+        each = [held.run == run for run in np.unique(held.run)]
+        answer["heldout_r2_by_run"][name] = [round(r2(loss[rows_of], predicted[rows_of]), 5) for rows_of in each]
+        answer["heldout_rmse"][name] = round(float(np.sqrt(np.mean((predicted - loss) ** 2))), 5)
+        answer["fitted_r2"][name] = round(fit.r2, 5)
+        answer["seed_noise"][name] = None if fit.seed_noise is None else round(fit.seed_noise, 5)
+        answer["baselines_r2"][name] = {
+            "constant run at the same step": round(r2(loss, at_same(held, constant, "step")), 5),
+            "constant run at the same S1": round(r2(loss, at_same(held, constant, "lr_area")), 5),
+            "WSD 0.5 run at the same step": round(r2(loss, at_same(held, of(own, schedules, "wsd 0.5"), "step")), 5),
+        }
+        answer["parameters"][name] = {key: float(f"{value:.4g}") for key, value in fit.parameters.items()}
+        tables[name] = finals(own, schedules, fit)
+        answer["best"][name] = judge([tables[name]])
+    answer["best"]["sum of corpora"] = judge(list(tables.values()))
+    write_whole(target, answer)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], Path(sys.argv[2]) if len(sys.argv) > 2 else Path(__file__).parent / "answer.json")
