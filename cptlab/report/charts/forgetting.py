@@ -42,8 +42,8 @@ def new_share(run: RunMetrics) -> float:
 
 
 def names_of(runs: Sequence[RunMetrics]) -> list[str]:
-    """By the share of new text; by name where one run stands alone."""
-    return [percent(new_share(run)) for run in runs] if len(runs) > 1 else [f"run {run.run_id[:8]}" for run in runs]
+    """By the share of new text."""
+    return [percent(new_share(run)) for run in runs] if len(runs) > 1 else ["this run"] * len(runs)
 
 
 def painted(runs: Sequence[RunMetrics]) -> list[tuple[RunMetrics, str, str]]:
@@ -126,7 +126,7 @@ def drift_chart(runs: Sequence[RunMetrics]) -> Chart | Omitted:
         [
             Panel(
                 "Drift by part", f"Relative weight drift by part of the model, all parts together: {', '.join(words)}.",
-                Axis("part", names=parts), Axis("change over base", "1", low=0.0), marks,
+                Axis("part (blocks by number)", names=_labels(parts)), Axis("change over base", "1", low=0.0), marks,
             )
         ],
         columns=1,
@@ -138,6 +138,13 @@ def _in_order(parts: list[str]) -> list[str]:
     blocks = sorted((part for part in parts if part.startswith("block ")), key=lambda part: int(part.split()[1]))
     named = [part for part in ("embeddings", *blocks, "head", "other", "all") if part in parts]
     return named + [part for part in parts if part not in named]
+
+
+def _labels(parts: list[str]) -> list[str]:
+    """Short names; of many blocks every fourth."""
+    every = 1 if len(parts) <= 16 else 4
+    short = [part.removeprefix("block ").replace("embeddings", "embed") for part in parts]
+    return ["" if name.isdigit() and int(name) % every else name for name in short]
 
 
 def alignment_chart(runs: Sequence[RunMetrics]) -> Chart | Omitted:
@@ -203,11 +210,13 @@ def kurtosis_chart(runs: Sequence[RunMetrics]) -> Chart | Omitted:
     panels = []
     for corpus in list(dict.fromkeys(name for run in runs for name in run.curves))[:MOST_CORPORA]:
         marks: list[Mark] = []
+        depth = 0
         for run, name, colour in painted(runs):
             now = run.diagnostics.kurtosis.get(corpus, []) if run.diagnostics else []
             before = run.diagnostics.base_kurtosis.get(corpus, []) if run.diagnostics else []
             if before and not marks:
                 marks.append(Line(_places(before), _values(before), "base", INK, dash=True))
+            depth = max(depth, len(now))
             if now:
                 y, error = _values(now), Z * np.array([one.se or 0.0 for one in now])
                 marks.append(Line(_places(now), y, name, colour, low=y - error, high=y + error))
@@ -216,7 +225,8 @@ def kurtosis_chart(runs: Sequence[RunMetrics]) -> Chart | Omitted:
                 Panel(
                     f"{shorten(corpus)}: kurtosis by block",
                     f"Kurtosis of the features of a token after each block on {corpus}; 3 is a Gaussian's.",
-                    Axis("block"), Axis("kurtosis", "1"), [Rule("y", 3.0, "Gaussian", MUTED), *marks],
+                    Axis("block", names=_labels([str(i) for i in range(depth)])), Axis("kurtosis", "1"),
+                    [Rule("y", 3.0, "Gaussian", MUTED), *marks],
                 )
             )  # fmt: skip
     if not panels:
