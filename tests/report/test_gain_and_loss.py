@@ -9,6 +9,7 @@ from known_runs import write_diagnostics, write_run
 from PIL import Image
 
 from cptlab.metrics.alignment import Alignment
+from cptlab.metrics.curves import RowLosses
 from cptlab.metrics.of_run import metrics_of
 from cptlab.metrics.paired import paired_bootstrap
 from cptlab.metrics.stages import StageMatrix
@@ -113,9 +114,13 @@ def test_every_figure_is_one_that_plotly_accepts(runs):
 
 def test_the_table_has_a_row_a_run_largest_first(runs):
     found = metrics_table(runs)
-    assert [row[0] for row in found["rows"]] == ["a", "b", "c", "d"]
-    assert all(len(row) == 4 + 2 * len(found["heads"]) for row in found["rows"])
-    assert found["rows"][0][4 + found["heads"].index("worst")] == "+0.080 at 100"
+    assert [row[0] for row in found["rows"]] == ["a", "", "b", "", "c", "", "d", ""]
+    assert all(len(row) == len(found["heads"]) for row in found["rows"])
+    assert dict(zip(found["heads"], found["rows"][0], strict=True)) == {
+        "run": "a", "size": "30k", "new text": "20 %", "base's potential": "0.10", "corpus": "prose",
+        "loss": "1.900 ± 0.020", "perplexity": "6.7", "bit/byte": "0.685", "change": "−0.100 ± 0.028",
+        "forgetting": "−0.100 ± 0.028", "worst": "+0.080 at 100", "break even": "500",
+    }  # fmt: skip
     assert metrics_table([]) is None
 
 
@@ -130,3 +135,13 @@ def test_the_page_has_the_section_only_with_the_runs_at_hand(study, runs):
     assert all(f'id="{key}"' in page for key in KEYS)
     assert "RunMetrics(" not in page
     assert GAINED_AND_LOST not in figures(Story.of(table, fits, answer, facts))
+
+
+def test_bands_are_drawn_of_paired_rows_alone(runs):
+    plain = next(mark for mark in run_charts(runs[:1])[0].panels[0].marks if mark.name == "this run")
+    assert plain.low is None
+    rows = {name: RowLosses([0, 1, 2, 5, 10], np.array([[10, 10], [10, 12], [9, 12], [9, 11], [9, 10]]), np.array([5, 5])) for name in ("prose", "law")}  # fmt: skip
+    curves = {name: dataclasses.replace(curve, rows=rows[name]) for name, curve in runs[0].curves.items()}
+    paired = run_charts([dataclasses.replace(runs[0], curves=curves)])[0].panels[0]
+    line = next(mark for mark in paired.marks if mark.name == "this run")
+    np.testing.assert_allclose((line.high - line.low)[0], 2 * 1.96 * 2**0.5 / 10)  # changes 0 and 2

@@ -64,8 +64,7 @@ def gap_chart(runs: Sequence[RunMetrics]) -> Chart | Omitted:
             gap = run.gaps.get(corpus)
             if curve is None or gap is None:
                 continue
-            x, y, error = _changes(curve)
-            marks.append(Line(x, y, name, colour, low=y - Z * error, high=y + Z * error))
+            marks.append(_change_line(curve, name, colour))
             if gap.dipped and gap.bottom_tokens is not None:
                 bottoms.append((gap.bottom_tokens, gap.depth.value))
                 words.append(f"{name} {gap.depth.value:+.3f}")
@@ -89,18 +88,22 @@ def gap_chart(runs: Sequence[RunMetrics]) -> Chart | Omitted:
     size = f", {count(runs[0].num_params)} parameters"
     return Chart(
         "stability_gap", GAP + size,
-        "A line that rises above zero and comes back is a gap, one that stays above is forgetting; bands hold 95 % "
-        "intervals, and a dip between two evaluations, or before the first, is not seen. Darker: more new text.",
+        "A line that rises above zero and comes back is a gap, one that stays above is forgetting; a dip between two "
+        "evaluations, or before the first, is not seen. Darker: more new text. Bands hold 95 % intervals, of runs that "
+        "kept the losses of their rows (diagnostics.row_losses=true).",
         panels,
     )  # fmt: skip
 
 
-def _changes(curve: Curve) -> tuple[Array, Array, Array]:
-    """Tokens, loss minus base loss and its standard error (0 where not known) after the first row, each (n - 1,)."""
+def _change_line(curve: Curve, name: str, colour: str) -> Line:
+    """Loss minus base loss after the first row; a band where rows are paired: without pairs it would be too wide."""
     changes = [curve.change(i) for i in range(1, len(curve.loss))]
-    return (
-        curve.tokens[1:], np.array([one.value for one in changes]), np.array([one.se or 0.0 for one in changes]),
-    )  # fmt: skip
+    x, y = curve.tokens[1:], np.array([one.value for one in changes])
+    if curve.rows is None:
+        return Line(x, y, name, colour)
+    return Line(
+        x, y, name, colour, low=np.array([one.low for one in changes]), high=np.array([one.high for one in changes])
+    )
 
 
 def drift_chart(runs: Sequence[RunMetrics]) -> Chart | Omitted:
