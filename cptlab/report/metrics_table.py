@@ -12,7 +12,7 @@ from cptlab.report.words import number, signed
 
 MOST = 60  # runs on the page
 OF_RUN = ("run", "size", "new text", "base's potential")
-HEADS = (*OF_RUN, "corpus", "loss", "perplexity", "bit/byte", "change", "forgetting", "worst", "break even")
+HEADS = (*OF_RUN, "corpus", "loss", "change", "forgetting", "worst", "break even", "bit/byte", "perplexity")
 
 
 def metrics_table(runs: Sequence[RunMetrics]) -> dict[str, Any] | None:
@@ -32,8 +32,8 @@ def metrics_table(runs: Sequence[RunMetrics]) -> dict[str, Any] | None:
 def _cells(run: RunMetrics, corpus: str) -> list[str]:
     loss, gap = run.losses[corpus], run.gaps[corpus]
     return [
-        _with_error(loss.loss), number(loss.perplexity.value, 1), number(loss.bits_per_byte.value),
-        _with_error(loss.change, sign=True), _with_error(loss.forgetting, sign=True), *_gap(gap),
+        _with_error(loss.loss), _with_error(loss.change, sign=True), _with_error(loss.forgetting, sign=True),
+        *_gap(gap), number(loss.bits_per_byte.value), number(loss.perplexity.value, 1),
     ]  # fmt: skip
 
 
