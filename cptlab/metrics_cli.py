@@ -47,7 +47,7 @@ def run(options: argparse.Namespace) -> int:
 
         written = write_figures(charts, options.figures)
         if not options.json:
-            print(f"\n{len(written)} figures in {options.figures}")
+            print(f"\n{len(written)} figure{'s' * (len(written) != 1)} in {options.figures}")
     return 0
 
 

@@ -25,7 +25,7 @@ def loss_potential(rates: NDArray[np.float64], peak_lr: float) -> float:
 
 def potential_of_run(facts: Mapping[str, Any]) -> float | None:
     """Of a run at its end; None where its record names no schedule that is known here."""
-    return _potential(facts.get("schedule"), facts["peak_lr"], facts["tokens_per_step"], facts["tokens_total"])
+    return _potential(facts.get("schedule"), facts.get("peak_lr"), facts["tokens_per_step"], facts["tokens_total"])
 
 
 def potential_of_base(base: Mapping[str, Any]) -> float | None:

@@ -130,7 +130,8 @@ def runs_lines(runs: Sequence[RunMetrics]) -> list[str]:
 def stream_lines(found: Transfer) -> list[str]:
     """The losses by stage, what each stage gave, and the summary."""
     m = found.matrix
-    names = [f"{stage} ({trained})" if trained else stage for stage, trained in zip(m.stages, m.trained, strict=True)]
+    both = zip(m.stages, m.trained, strict=True)
+    names = [f"{stage} ({trained})" if trained not in ("", stage) else stage for stage, trained in both]
     losses = [[name, *(number(m.at(s, c)) for c in m.corpora)] for s, name in enumerate(names)]
     gains = [
         [name, *(f"{value:+.4f}" + ("" if np.isnan(e) else f" ± {e:.4f}") for value, e in zip(row, error, strict=True))]

@@ -35,10 +35,13 @@ GAINED_AND_LOST = "What the runs gained and lost"
 
 
 def figures(story: Story) -> dict[str, list[Chart | Omitted]]:
-    """Section -> its figures; that on gains and losses where the records of the runs are at hand."""
-    sections = {section: [maker(story) for maker in makers] for section, makers in SECTIONS.items()}
-    runs = story.facts.get("metrics")
-    return sections | ({GAINED_AND_LOST: run_charts(runs)} if runs else {})
+    """Section -> its figures; the second is on gains and losses, where the records of the runs are at hand."""
+    found = {}
+    for section, makers in SECTIONS.items():
+        found[section] = [maker(story) for maker in makers]
+        if len(found) == 1 and (runs := story.facts.get("metrics")):
+            found[GAINED_AND_LOST] = run_charts(runs)
+    return found
 
 
 def drawn(sections: dict[str, list[Chart | Omitted]]) -> list[Chart]:

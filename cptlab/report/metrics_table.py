@@ -11,34 +11,29 @@ from cptlab.report.style import count, percent
 from cptlab.report.words import number, signed
 
 MOST = 60  # runs on the page
-HEADS = ("loss", "perplexity", "bit/byte", "change", "forgetting", "worst", "break even")
+OF_RUN = ("run", "size", "new text", "base's potential")
+HEADS = (*OF_RUN, "corpus", "loss", "change", "forgetting", "worst", "break even", "bit/byte", "perplexity")
 
 
 def metrics_table(runs: Sequence[RunMetrics]) -> dict[str, Any] | None:
-    """A row a run, the largest size first, then by share; None without runs."""
+    """A row a run and corpus, the largest size first, then by share; None without runs."""
     if not runs:
         return None
     ordered = sorted(runs, key=lambda run: (-run.num_params, new_share(run), run.run_id))
-    corpora = list(dict.fromkeys(name for run in ordered for name in run.losses))
-    return {
-        "corpora": corpora, "heads": HEADS, "more": max(0, len(ordered) - MOST),
-        "rows": [
-            [
-                run.run_id[:12], count(run.num_params), percent(new_share(run)), _plain(run.base_potential),
-                *(cell for corpus in corpora for cell in _cells(run, corpus)),
-            ]
-            for run in ordered[:MOST]
-        ],
-    }  # fmt: skip
+    rows = []
+    for run in ordered[:MOST]:
+        own = [run.run_id[:12], count(run.num_params), percent(new_share(run)), _plain(run.base_potential)]
+        for corpus in run.losses:
+            rows.append([*own, corpus, *_cells(run, corpus)])
+            own = [""] * len(own)
+    return {"heads": HEADS, "rows": rows, "more": max(0, len(ordered) - MOST)}
 
 
 def _cells(run: RunMetrics, corpus: str) -> list[str]:
-    if corpus not in run.losses:
-        return ["–"] * len(HEADS)
     loss, gap = run.losses[corpus], run.gaps[corpus]
     return [
-        _with_error(loss.loss), number(loss.perplexity.value, 1), number(loss.bits_per_byte.value),
-        _with_error(loss.change, sign=True), _with_error(loss.forgetting, sign=True), *_gap(gap),
+        _with_error(loss.loss), _with_error(loss.change, sign=True), _with_error(loss.forgetting, sign=True),
+        *_gap(gap), number(loss.bits_per_byte.value), number(loss.perplexity.value, 1),
     ]  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from known_runs import write_diagnostics, write_run
 from PIL import Image
 
 from cptlab.metrics.alignment import Alignment
+from cptlab.metrics.curves import RowLosses
 from cptlab.metrics.of_run import metrics_of
 from cptlab.metrics.paired import paired_bootstrap
 from cptlab.metrics.stages import StageMatrix
@@ -22,7 +23,7 @@ from cptlab.report.grid import Story
 from cptlab.report.interactive import interactive
 from cptlab.report.marks import Chart, Field, Omitted
 from cptlab.report.metrics_table import metrics_table
-from cptlab.report.page import write_report
+from cptlab.report.page import render
 
 KEYS = ["stability_gap", "weight_drift", "gradient_alignment", "activation_kurtosis"]
 
@@ -71,7 +72,7 @@ def test_the_gap_is_drawn_with_its_worst_point_and_where_it_came_back(runs):
     marks = {mark.name: mark for mark in panel.marks}
     assert (marks["worst"].x.tolist(), marks["worst"].y.tolist()) == ([100.0], [pytest.approx(0.08)])
     assert marks["back at the base"].x.tolist() == [500.0]
-    assert "worst: run a +0.080" in panel.alt.lower()
+    assert "worst: this run +0.080" in panel.alt.lower()
 
 
 def stream():
@@ -113,17 +114,34 @@ def test_every_figure_is_one_that_plotly_accepts(runs):
 
 def test_the_table_has_a_row_a_run_largest_first(runs):
     found = metrics_table(runs)
-    assert [row[0] for row in found["rows"]] == ["a", "b", "c", "d"]
-    assert all(len(row) == 4 + 2 * len(found["heads"]) for row in found["rows"])
-    assert found["rows"][0][4 + found["heads"].index("worst")] == "+0.080 at 100"
+    assert [row[0] for row in found["rows"]] == ["a", "", "b", "", "c", "", "d", ""]
+    assert all(len(row) == len(found["heads"]) for row in found["rows"])
+    assert dict(zip(found["heads"], found["rows"][0], strict=True)) == {
+        "run": "a", "size": "30k", "new text": "20 %", "base's potential": "0.10", "corpus": "prose",
+        "loss": "1.900 ± 0.020", "perplexity": "6.7", "bit/byte": "0.685", "change": "−0.100 ± 0.028",
+        "forgetting": "−0.100 ± 0.028", "worst": "+0.080 at 100", "break even": "500",
+    }  # fmt: skip
     assert metrics_table([]) is None
 
 
-def test_the_page_has_the_section_only_with_the_runs_at_hand(study, runs, tmp_path):
+def test_the_page_has_the_section_only_with_the_runs_at_hand(study, runs):
     table, fits, answer, facts = study
-    page = write_report(tmp_path, table, fits, answer, facts | {"metrics": runs}).read_text("utf8")
+    story = Story.of(table, fits, answer, facts | {"metrics": runs})
+    section = {GAINED_AND_LOST: run_charts(runs)}
+    assert [chart.key for chart in figures(story)[GAINED_AND_LOST]] == KEYS
+    page = render(story, section)
     assert f"<h2>{GAINED_AND_LOST}</h2>" in page
     assert "<h2>Gain and loss run by run</h2>" in page
-    assert {f"{key}.png" for key in KEYS} < {path.name for path in (tmp_path / "figures").iterdir()}
+    assert all(f'id="{key}"' in page for key in KEYS)
     assert "RunMetrics(" not in page
     assert GAINED_AND_LOST not in figures(Story.of(table, fits, answer, facts))
+
+
+def test_bands_are_drawn_of_paired_rows_alone(runs):
+    plain = next(mark for mark in run_charts(runs[:1])[0].panels[0].marks if mark.name == "this run")
+    assert plain.low is None
+    rows = {name: RowLosses([0, 1, 2, 5, 10], np.array([[10, 10], [10, 12], [9, 12], [9, 11], [9, 10]]), np.array([5, 5])) for name in ("prose", "law")}  # fmt: skip
+    curves = {name: dataclasses.replace(curve, rows=rows[name]) for name, curve in runs[0].curves.items()}
+    paired = run_charts([dataclasses.replace(runs[0], curves=curves)])[0].panels[0]
+    line = next(mark for mark in paired.marks if mark.name == "this run")
+    np.testing.assert_allclose((line.high - line.low)[0], 2 * 1.96 * 2**0.5 / 10)  # changes 0 and 2

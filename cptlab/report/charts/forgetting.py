@@ -42,8 +42,8 @@ def new_share(run: RunMetrics) -> float:
 
 
 def names_of(runs: Sequence[RunMetrics]) -> list[str]:
-    """By the share of new text; by name where one run stands alone."""
-    return [percent(new_share(run)) for run in runs] if len(runs) > 1 else [f"run {run.run_id[:8]}" for run in runs]
+    """By the share of new text."""
+    return [percent(new_share(run)) for run in runs] if len(runs) > 1 else ["this run"] * len(runs)
 
 
 def painted(runs: Sequence[RunMetrics]) -> list[tuple[RunMetrics, str, str]]:
@@ -64,8 +64,7 @@ def gap_chart(runs: Sequence[RunMetrics]) -> Chart | Omitted:
             gap = run.gaps.get(corpus)
             if curve is None or gap is None:
                 continue
-            x, y, error = _changes(curve)
-            marks.append(Line(x, y, name, colour, low=y - Z * error, high=y + Z * error))
+            marks.append(_change_line(curve, name, colour))
             if gap.dipped and gap.bottom_tokens is not None:
                 bottoms.append((gap.bottom_tokens, gap.depth.value))
                 words.append(f"{name} {gap.depth.value:+.3f}")
@@ -89,18 +88,22 @@ def gap_chart(runs: Sequence[RunMetrics]) -> Chart | Omitted:
     size = f", {count(runs[0].num_params)} parameters"
     return Chart(
         "stability_gap", GAP + size,
-        "A line that rises above zero and comes back is a gap, one that stays above is forgetting; bands hold 95 % "
-        "intervals, and a dip between two evaluations, or before the first, is not seen. Darker: more new text.",
+        "A line that rises above zero and comes back is a gap, one that stays above is forgetting; a dip between two "
+        "evaluations, or before the first, is not seen. Darker: more new text. Bands hold 95 % intervals, of runs that "
+        "kept the losses of their rows (diagnostics.row_losses=true).",
         panels,
     )  # fmt: skip
 
 
-def _changes(curve: Curve) -> tuple[Array, Array, Array]:
-    """Tokens, loss minus base loss and its standard error (0 where not known) after the first row, each (n - 1,)."""
+def _change_line(curve: Curve, name: str, colour: str) -> Line:
+    """Loss minus base loss after the first row; a band where rows are paired: without pairs it would be too wide."""
     changes = [curve.change(i) for i in range(1, len(curve.loss))]
-    return (
-        curve.tokens[1:], np.array([one.value for one in changes]), np.array([one.se or 0.0 for one in changes]),
-    )  # fmt: skip
+    x, y = curve.tokens[1:], np.array([one.value for one in changes])
+    if curve.rows is None:
+        return Line(x, y, name, colour)
+    return Line(
+        x, y, name, colour, low=np.array([one.low for one in changes]), high=np.array([one.high for one in changes])
+    )
 
 
 def drift_chart(runs: Sequence[RunMetrics]) -> Chart | Omitted:
@@ -126,7 +129,7 @@ def drift_chart(runs: Sequence[RunMetrics]) -> Chart | Omitted:
         [
             Panel(
                 "Drift by part", f"Relative weight drift by part of the model, all parts together: {', '.join(words)}.",
-                Axis("part", names=parts), Axis("change over base", "1", low=0.0), marks,
+                Axis("part (blocks by number)", names=_labels(parts)), Axis("change over base", "1", low=0.0), marks,
             )
         ],
         columns=1,
@@ -138,6 +141,13 @@ def _in_order(parts: list[str]) -> list[str]:
     blocks = sorted((part for part in parts if part.startswith("block ")), key=lambda part: int(part.split()[1]))
     named = [part for part in ("embeddings", *blocks, "head", "other", "all") if part in parts]
     return named + [part for part in parts if part not in named]
+
+
+def _labels(parts: list[str]) -> list[str]:
+    """Short names; of many blocks every fourth."""
+    every = 1 if len(parts) <= 16 else 4
+    short = [part.removeprefix("block ").replace("embeddings", "embed") for part in parts]
+    return ["" if name.isdigit() and int(name) % every else name for name in short]
 
 
 def alignment_chart(runs: Sequence[RunMetrics]) -> Chart | Omitted:
@@ -203,11 +213,13 @@ def kurtosis_chart(runs: Sequence[RunMetrics]) -> Chart | Omitted:
     panels = []
     for corpus in list(dict.fromkeys(name for run in runs for name in run.curves))[:MOST_CORPORA]:
         marks: list[Mark] = []
+        depth = 0
         for run, name, colour in painted(runs):
             now = run.diagnostics.kurtosis.get(corpus, []) if run.diagnostics else []
             before = run.diagnostics.base_kurtosis.get(corpus, []) if run.diagnostics else []
             if before and not marks:
                 marks.append(Line(_places(before), _values(before), "base", INK, dash=True))
+            depth = max(depth, len(now))
             if now:
                 y, error = _values(now), Z * np.array([one.se or 0.0 for one in now])
                 marks.append(Line(_places(now), y, name, colour, low=y - error, high=y + error))
@@ -216,7 +228,8 @@ def kurtosis_chart(runs: Sequence[RunMetrics]) -> Chart | Omitted:
                 Panel(
                     f"{shorten(corpus)}: kurtosis by block",
                     f"Kurtosis of the features of a token after each block on {corpus}; 3 is a Gaussian's.",
-                    Axis("block"), Axis("kurtosis", "1"), [Rule("y", 3.0, "Gaussian", MUTED), *marks],
+                    Axis("block", names=_labels([str(i) for i in range(depth)])), Axis("kurtosis", "1"),
+                    [Rule("y", 3.0, "Gaussian", MUTED), *marks],
                 )
             )  # fmt: skip
     if not panels:
