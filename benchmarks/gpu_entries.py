@@ -147,17 +147,33 @@ def fsdp(tiny: bool, size: str) -> dict:
     return ours(tiny, size, strategy="fsdp", compile="blocks")
 
 
+def peer_packages(tiny: bool) -> tuple[bool, bool]:
+    """(flash-attn, liger-kernel): whether the peer can be given them."""
+    from importlib.util import find_spec
+
+    return tuple(find_spec(name) is not None and not tiny for name in ("flash_attn_2_cuda", "liger_kernel"))  # type: ignore[return-value]
+
+
+def peer_settings(tiny: bool) -> str:
+    """One sentence for the table: what of the peer's best settings this environment allows."""
+    flash, liger = peer_packages(tiny)
+    return (
+        f"transformers' Trainer runs {'in fp32, uncompiled, on a CPU' if tiny else 'in bf16, with torch_compile'}, fused AdamW,"
+        f" {'flash_attention_2' if flash else 'sdpa (flash-attn is not used: it is not installed here)'} and"
+        f" {'Liger kernels' if liger else 'whole logits (Liger kernels are not used: liger-kernel is not installed here)'}."
+    )
+
+
 def theirs(tiny: bool, size: str) -> dict:
     """transformers' Trainer: bf16, torch_compile, fused AdamW, flash attention or sdpa, Liger where it is installed."""
-    from importlib.util import find_spec
     from tempfile import TemporaryDirectory
 
     import torch
     from transformers import Trainer, TrainerCallback, TrainingArguments
 
     shape = (TINY if tiny else SHAPES)[size]
-    liger = find_spec("liger_kernel") is not None and not tiny
-    attention = "flash_attention_2" if find_spec("flash_attn_2_cuda") and not tiny else "sdpa"
+    flash, liger = peer_packages(tiny)
+    attention = "flash_attention_2" if flash else "sdpa"
 
     class Rows(torch.utils.data.Dataset):
         def __len__(self) -> int:
