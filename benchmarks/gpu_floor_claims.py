@@ -97,6 +97,8 @@ def claims_page() -> str:
     sizes = [memory(shape) for shape in SHAPES.values()]
     held = [[name, *(f"{size[name] / 1e9:.1f}" for size in sizes)] for name in sizes[0]]
     held.append(["**sum**", *(f"{sum(size.values()) / 1e9:.1f}" for size in sizes)])
-    held.append(["beyond it, a trainer that holds whole logits", *(f"{whole_logits(s) / 1e9:.1f}" for s in SHAPES.values())])
+    held.append(
+        ["beyond it, a trainer that holds whole logits", *(f"{whole_logits(s) / 1e9:.1f}" for s in SHAPES.values())]
+    )
     names = [f"{shape.name}, {shape.passes[0]} rows a pass [GB]" for shape in SHAPES.values()]
     return f"{table(header, rows)}\n\n{table(['peak memory', *names], held)}"

@@ -19,9 +19,9 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from cptlab.records.run import read_rows  # noqa: E402
-from cptlab.sweeps.preflight import compose_point  # noqa: E402
-from cptlab.training.run import train_point  # noqa: E402
+from cptlab.records.run import read_rows
+from cptlab.sweeps.preflight import compose_point
+from cptlab.training.run import train_point
 
 STEPS, LAST = 200, 20
 FSDP = ["machine=cpu_2", "machine.strategy=fsdp", "machine.micro_rows=2"]

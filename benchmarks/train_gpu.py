@@ -31,6 +31,7 @@ from pathlib import Path
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
 
 import gpu_entries as entries  # noqa: E402
+import gpu_peer  # noqa: E402
 from gpu_floor import floor_page  # noqa: E402
 from gpu_floor_claims import claims_page  # noqa: E402
 from gpu_shapes import SHAPES, table  # noqa: E402
@@ -41,9 +42,9 @@ FASTEST = {"compile": "blocks"}
 # hangs takes no time of another.
 ENTRIES = {
     "cptlab 1B": (partial(entries.ours, size="1b", **FASTEST), 65),
-    "transformers 1B": (partial(entries.theirs, size="1b"), 65),
+    "transformers 1B": (partial(gpu_peer.theirs, size="1b"), 65),
     "cptlab 125M": (partial(entries.ours, size="125m", **FASTEST), 40),
-    "transformers 125M": (partial(entries.theirs, size="125m"), 40),
+    "transformers 125M": (partial(gpu_peer.theirs, size="125m"), 40),
     "cptlab 1B fp8": (partial(entries.ours, size="1b", precision="fp8", **FASTEST), 50),
     "cptlab 1B fsdp": (partial(entries.fsdp, size="1b"), 50),
     "cptlab 1B packed": (partial(entries.ours, size="1b", documents=8, **FASTEST), 50),
@@ -179,7 +180,7 @@ def main() -> None:
     if not options.tiny:
         print("\n".join(f"{shape}." for shape in SHAPES.values()))
         print("MFU: 6N + 12LdT, not halved for the causal mask, over 989 TFLOP/s dense bf16 (FP8 too).")
-    print(f"{entries.peer_settings(options.tiny)}\n")
+    print(f"{gpu_peer.peer_settings(options.tiny)}\n")
     print(report(found, judged), flush=True)
     failed = [claim for claim, one in judged.items() if one["holds"] is False]
     print(json.dumps({
@@ -187,7 +188,7 @@ def main() -> None:
         "ours": value(found, "cptlab 1B", "tokens_per_second"), "theirs": value(found, "transformers 1B", "tokens_per_second"),
         "peer": "transformers Trainer", "unit": "tokens/s", "ratio": judged["speed over transformers, 1B"]["figure"],
         "bars": judged, "missed": failed, "entries": found,
-        "peer_settings": entries.peer_settings(options.tiny),
+        "peer_settings": gpu_peer.peer_settings(options.tiny),
         "missing": {entry: one["reason"] for entry, one in found.items() if "reason" in one},
         "minutes": round((time.monotonic() - started) / 60, 2), "machine": name or f"{platform.machine()}, no GPU",
         "versions": {each: version(each) for each in ("torch", "lightning", "transformers")},

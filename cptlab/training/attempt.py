@@ -73,7 +73,7 @@ def attempt(
         # A handler that stood before ours (submitit's) ends the process after the save.
         where = f"; goes on from {checkpointing.kept}" if checkpointing.saved_step else " before the first step"
         status, reason, ended = INTERRUPTED, f"{stop.name or 'stopped'}{where}", error
-    except Exception as error:  # noqa: BLE001 - the record says why, and the grid goes on
+    except Exception as error:
         if isinstance(error, UserError) and not begin.done:  # refused while it was set up: nothing of it is recorded
             progress.close()
             raise

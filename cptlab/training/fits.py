@@ -1,6 +1,6 @@
 """Whether model, tokenizer, machine and adapter go together, found out before any weight is read or drawn.
 
-What config.json says answers most of it; names of layers come from the architecture with its weights on the meta device.
+What config.json says answers most of it; names of layers come from the architecture, its weights on the meta device.
 """
 
 from __future__ import annotations

@@ -37,7 +37,7 @@ class Point:
 
 
 def open_point(config: TrainConfig, known: dict[str, Any] | None = None, here: bool = True) -> Point:
-    """Open corpora, base and order. UserError for anything that does not fit together; no weight is read but to hash it.
+    """Open corpora, base and order. UserError for anything that does not fit together; weights are only hashed.
 
     known: filled with what was opened; the points of a grid share it, so that a base is hashed once.
     here: whether it will train on this machine, whose GPUs are then looked at.
@@ -68,7 +68,10 @@ def open_point(config: TrainConfig, known: dict[str, Any] | None = None, here: b
 
 
 def check_together(config: TrainConfig, weights: Path | None, known: dict[str, Any], here: bool) -> None:
-    """What can be refused before a corpus is built, once for points that share it. `known[weights]` is its config.json."""
+    """What can be refused before a corpus is built, once for points that share it.
+
+    known[weights] is then the base's config.json.
+    """
     if weights not in known:
         known[weights] = read_config(weights)
     kind = known[weights].get("model_type", "llama")  # what model=tiny builds

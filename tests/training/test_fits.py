@@ -4,6 +4,8 @@ import json
 import subprocess
 import sys
 import time
+from dataclasses import fields
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -39,7 +41,10 @@ def pretrained(study, folder):
         ([*FSDP, "machine.tensor_parallel=2", "model.heads=1"], r"does not divide self_attn\.q_proj \(1 heads\)"),
         ([*FSDP, "machine.tensor_parallel=2", "model.feed_forward=15"], r"mlp\.gate_proj \(15 columns\)"),
         ([*FSDP, "machine.tensor_parallel=3"], r"tensor_parallel=3 needs .* a number of processes that it divides"),
-        ([*FSDP, "machine.tensor_parallel=2", "machine.accelerator=gpu", "machine.precision=fp8"], "fp8 does not go with"),
+        (
+            [*FSDP, "machine.tensor_parallel=2", "machine.accelerator=gpu", "machine.precision=fp8"],
+            "fp8 does not go with",
+        ),
         (["machine.attention=flash_attention_2"], "it needs a GPU.*auto would take sdpa"),
         (["machine.accelerator=gpu", "machine.attention=varlen", "machine.precision=fp32"], "computes in bf16 or fp16"),
         (["machine.precision=fp8"], "needs a GPU of compute capability 8.9"),
@@ -139,3 +144,9 @@ def test_looking_ahead_loads_torch_for_names_of_layers_and_gpus_alone(study):
     )
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert told.stdout.splitlines()[-1] == "False", told.stderr
+
+
+def test_every_key_of_a_machine_is_on_the_cluster_page():
+    page = (Path(__file__).parents[2] / "docs" / "cluster.md").read_text()
+    missing = [field.name for field in fields(Machine) if f"`machine.{field.name}" not in page]
+    assert not missing

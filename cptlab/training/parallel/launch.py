@@ -86,8 +86,8 @@ def check_processes(machine: Machine, rows_per_step: int) -> None:
     own = rows_per_step // readers
     if machine.micro_rows > own:
         raise UserError(
-            f"machine.micro_rows is {machine.micro_rows} but a process has {own} rows of the {rows_per_step} a step; use"
-            f" {own} or less, or 0 for all at once"
+            f"machine.micro_rows is {machine.micro_rows} but a process has {own} rows of the {rows_per_step} a step;"
+            f" use {own} or less, or 0 for all at once"
         )
 
 

@@ -36,9 +36,7 @@ def built(folder, adapter, machine):
     config = SimpleNamespace(model=Pretrained(path=str(folder)), machine=machine, adapter=adapter, seed=0,
                              data=SimpleNamespace(sequence_length=16))  # fmt: skip
     torch.manual_seed(0)
-    return adapter.apply(
-        build_model(SimpleNamespace(config=config, corpora=SimpleNamespace(vocab_size=50, eos_id=0)))
-    )
+    return adapter.apply(build_model(SimpleNamespace(config=config, corpora=SimpleNamespace(vocab_size=50, eos_id=0))))
 
 
 @pytest.mark.parametrize("init", ["default", "gaussian", "orthogonal"])
@@ -72,7 +70,9 @@ def test_two_processes_train_lora_as_one_does(study, torchrun, tmp_path):
     shared = next(file.parent for file in (tmp_path / "two").glob("*/run.json"))
     facts = [json.loads((folder / "run.json").read_text()) for folder in (alone, shared)]
     assert facts[0]["num_params_trainable"] == facts[1]["num_params_trainable"] > 0
-    losses = [np.array([row["loss_sum"] / row["num_tokens"] for row in read_rows(folder)]) for folder in (alone, shared)]
+    losses = [
+        np.array([row["loss_sum"] / row["num_tokens"] for row in read_rows(folder)]) for folder in (alone, shared)
+    ]
     assert np.abs(losses[0] - losses[1]).max() < 1e-5
     assert np.abs(losses[0][-2:] - losses[0][:2]).max() > 1e-3  # it does train
     first, second, start = (
