@@ -47,7 +47,7 @@ def open_point(config: TrainConfig, known: dict[str, Any] | None = None, here: b
     if repr(config.model) not in known:
         known[repr(config.model)] = config.model.base(), config.model.folder()
     base, weights = known[repr(config.model)]
-    check_together(config, weights, known, here)
+    described = check_together(config, weights, known, here)
     text = repr((config.data, config.selection, str(weights)))
     if text not in known:
         known[text] = prepare(config.data, str(weights) if weights else None, config.selection)
@@ -55,7 +55,7 @@ def open_point(config: TrainConfig, known: dict[str, Any] | None = None, here: b
             check_tokenizer(known[text], weights)
     corpora = known[text]
     if weights:
-        check_vocabulary(known[weights], weights, corpora.vocab_size, config.data.sequence_length)
+        check_vocabulary(described, weights, corpora.vocab_size, config.data.sequence_length)
     stream = TokenStream.plan(
         {name: splits["train"] for name, splits in corpora.corpora.items()}, config.mixture, config.replay,
         general=config.data.general, steps=config.steps, rows_per_step=config.rows_per_step,
@@ -67,14 +67,13 @@ def open_point(config: TrainConfig, known: dict[str, Any] | None = None, here: b
     return Point(config, corpora, base, stream, folder)
 
 
-def check_together(config: TrainConfig, weights: Path | None, known: dict[str, Any], here: bool) -> None:
-    """What can be refused before a corpus is built, once for points that share it.
-
-    known[weights] is then the base's config.json.
-    """
-    if weights not in known:
-        known[weights] = read_config(weights)
-    kind = known[weights].get("model_type", "llama")  # what model=tiny builds
+def check_together(config: TrainConfig, weights: Path | None, known: dict[str, Any], here: bool) -> dict[str, Any]:
+    """What can be refused before a corpus is built, once for points that share it. Returns the base's config.json."""
+    file = f"config.json of {weights}"
+    if file not in known:
+        known[file] = read_config(weights)
+    described = known[file]
+    kind = described.get("model_type", "llama")  # what model=tiny builds
     seen = repr((config.machine, kind))
     if seen not in known:
         check_machine(config.machine, kind, here)
@@ -89,8 +88,9 @@ def check_together(config: TrainConfig, weights: Path | None, known: dict[str, A
     if weights and seen not in known and Path(named).exists():  # else its size is known with the corpora
         from cptlab.data.tokenizer import load_tokenizer
 
-        check_vocabulary(known[weights], weights, load_tokenizer(named).vocab_size, length)
+        check_vocabulary(described, weights, load_tokenizer(named).vocab_size, length)
         known[seen] = True
+    return described
 
 
 def check_tokenizer(corpora: Corpora, weights: Path) -> None:

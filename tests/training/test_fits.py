@@ -7,6 +7,7 @@ import time
 from dataclasses import fields
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -88,7 +89,7 @@ def test_names_of_layers_come_from_an_architecture_without_weights(tmp_path):
     for model in (fits.skeleton(Tiny(size="30k"), None, 16), fits.skeleton(Tiny(size="30k"), tmp_path, 16)):
         assert all(parameter.is_meta for parameter in model.parameters())
     assert torch.equal(torch.random.get_rng_state(), state)
-    config = SimpleNamespace(model=Tiny(), adapter=compose_point([]).adapter, machine=Machine(devices=2, strategy="fsdp",
+    config: Any = SimpleNamespace(model=Tiny(), adapter=compose_point([]).adapter, machine=Machine(devices=2, strategy="fsdp",
                              tensor_parallel=2), data=SimpleNamespace(sequence_length=16))  # fmt: skip
     with pytest.raises(UserError, match="Llama-like blocks only"):
         fits.check_layers(config, tmp_path)
