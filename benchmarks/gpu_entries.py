@@ -1,4 +1,4 @@
-"""What `train_gpu.py` measures, one function an entry; each runs in a process of its own and returns its figures."""
+"""What `train_gpu.py` measures of ours, one function an entry, each in a process of its own; returns its figures."""
 
 from __future__ import annotations
 
@@ -145,57 +145,6 @@ def fsdp(tiny: bool, size: str) -> dict:
     os.environ |= {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "LOCAL_WORLD_SIZE": "1", "GROUP_RANK": "0",
                    "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "TORCHELASTIC_RUN_ID": "benchmark"}  # fmt: skip
     return ours(tiny, size, strategy="fsdp", compile="blocks")
-
-
-def theirs(tiny: bool, size: str) -> dict:
-    """transformers' Trainer: bf16, torch_compile, fused AdamW, flash attention or sdpa, Liger where it is installed."""
-    from importlib.util import find_spec
-    from tempfile import TemporaryDirectory
-
-    import torch
-    from transformers import Trainer, TrainerCallback, TrainingArguments
-
-    shape = (TINY if tiny else SHAPES)[size]
-    liger = find_spec("liger_kernel") is not None and not tiny
-    attention = "flash_attention_2" if find_spec("flash_attn_2_cuda") and not tiny else "sdpa"
-
-    class Rows(torch.utils.data.Dataset):
-        def __len__(self) -> int:
-            return shape.rows * (WARM + TIMED)
-
-        def __getitem__(self, i: int):
-            ids = torch.from_numpy(np.random.default_rng(i).integers(0, shape.vocab, shape.length))
-            return {"input_ids": ids, "labels": ids}
-
-    def measure(rows: int) -> dict:
-        ends = []
-
-        class Clock(TrainerCallback):
-            def on_step_end(self, arguments, state, control, **_) -> None:
-                if state.global_step == WARM:
-                    if torch.cuda.is_available():
-                        torch.cuda.reset_peak_memory_stats()
-                    ends.append(wait())
-                elif state.global_step == WARM + TIMED:
-                    ends.append(wait())
-
-        model = shape.build("cpu" if tiny else "cuda").train()
-        model.config.use_cache = False
-        if attention != "sdpa":
-            model.set_attn_implementation(attention)
-        with TemporaryDirectory() as folder:
-            arguments = TrainingArguments(
-                output_dir=folder, max_steps=WARM + TIMED, per_device_train_batch_size=rows,
-                gradient_accumulation_steps=shape.rows // rows, bf16=not tiny, torch_compile=not tiny, use_cpu=tiny,
-                optim="adamw_torch_fused", learning_rate=1e-3, lr_scheduler_type="constant", max_grad_norm=1.0,
-                weight_decay=0.1, report_to=[], save_strategy="no", logging_strategy="no", disable_tqdm=True,
-                use_liger_kernel=liger, dataloader_num_workers=0,
-            )  # fmt: skip
-            Trainer(model=model, args=arguments, train_dataset=Rows(), callbacks=[Clock()]).train()
-        spread = [ends[0] + (ends[1] - ends[0]) * i / TIMED for i in range(TIMED + 1)]
-        return figures(shape, spread) | {"attention": attention, "liger": liger}
-
-    return first_that_fits(shape, measure)
 
 
 def wide_blocks(tiny: bool) -> dict:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -42,14 +43,30 @@ def evaluate(run: Path, tasks: Path, choices: Choices, to: Path | None = None) -
     model = model_folder(run)
     # Before the libraries are imported, which read it once: nothing is fetched, task files name local data.
     os.environ["HF_HUB_OFFLINE"] = os.environ["HF_DATASETS_OFFLINE"] = "1"
-    if not sys.stderr.isatty():
-        os.environ["TQDM_DISABLE"] = "1"
-    results = run_tasks(model, tasks.resolve(), choices)
+    with contextlib.nullcontext() if sys.stderr.isatty() else no_bars():
+        results = run_tasks(model, tasks.resolve(), choices)
     file = to or run / "lm_eval" / f"{tasks.resolve().name}.json"
     file.parent.mkdir(parents=True, exist_ok=True)
     described = {"folder": model.name, "weights_sha256": weights_sha256(model)}
     write_whole(file, {"model": described, "choices": asdict(choices), **results})
     return f"{table(results)}\n{file}"
+
+
+@contextlib.contextmanager
+def no_bars() -> Iterator[None]:
+    """Within, no progress bar is drawn. TQDM_DISABLE does not do it: lm_eval says of each of its bars that it is on."""
+    from tqdm.std import tqdm
+
+    real = tqdm.__init__
+
+    def silent(self: Any, *arguments: Any, **options: Any) -> None:
+        real(self, *arguments, **(options | {"disable": True}))
+
+    tqdm.__init__ = silent  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        tqdm.__init__ = real  # type: ignore[method-assign]
 
 
 def refuse_tasks(folder: Path, allow_code: bool) -> None:

@@ -40,14 +40,16 @@ def keep_hub_kernels_out() -> None:
     import sys
     from importlib.util import find_spec
 
-    if "bitsandbytes" in sys.modules or "kernels" in sys.modules or not find_spec("kernels"):
+    if "bitsandbytes" in sys.modules or not (find_spec("kernels") and find_spec("bitsandbytes")):
         return
-    if find_spec("bitsandbytes"):
-        sys.modules["kernels"] = None  # type: ignore[assignment] # an import of it fails
-        try:
-            importlib.import_module("bitsandbytes")
-        finally:
-            del sys.modules["kernels"]
+    loaded = sys.modules.get("kernels")
+    sys.modules["kernels"] = None  # type: ignore[assignment] # an import of it fails
+    try:
+        importlib.import_module("bitsandbytes")
+    finally:
+        del sys.modules["kernels"]
+        if loaded:
+            sys.modules["kernels"] = loaded
 
 
 def silence_libraries() -> None:

@@ -50,7 +50,7 @@ def open_point(config: TrainConfig, known: dict[str, Any] | None = None, here: b
     if repr(config.model) not in known:
         known[repr(config.model)] = config.model.base(), config.model.folder()
     base, weights = known[repr(config.model)]
-    check_together(config, weights, known, here)
+    described = check_together(config, weights, known, here)
     config.lr_schedule = config.lr_schedule.after(final_lr(asdict(base)), config.optimizer.peak_lr)
     text = repr((config.data, config.selection, str(weights)))
     if text not in known:
@@ -59,7 +59,7 @@ def open_point(config: TrainConfig, known: dict[str, Any] | None = None, here: b
             check_tokenizer(known[text], weights)
     corpora = known[text]
     if weights:
-        check_vocabulary(known[weights], weights, corpora.vocab_size, config.data.sequence_length)
+        check_vocabulary(described, weights, corpora.vocab_size, config.data.sequence_length)
     trunk = open_trunk(config, corpora, base)
     stream = TokenStream.plan(
         {name: splits["train"] for name, splits in corpora.corpora.items()}, config.mixture, config.replay,
@@ -75,11 +75,13 @@ def open_point(config: TrainConfig, known: dict[str, Any] | None = None, here: b
     return Point(config, corpora, base, stream, RunFolder(Path(config.runs) / identity, is_first_process()), trunk)
 
 
-def check_together(config: TrainConfig, weights: Path | None, known: dict[str, Any], here: bool) -> None:
-    """What can be refused before a corpus is built, once for all that share it. known[weights]: its config.json."""
-    if weights not in known:
-        known[weights] = read_config(weights)
-    kind = known[weights].get("model_type", "llama")  # what model=tiny builds
+def check_together(config: TrainConfig, weights: Path | None, known: dict[str, Any], here: bool) -> dict[str, Any]:
+    """What can be refused before a corpus is built, once for points that share it. Returns the base's config.json."""
+    file = f"config.json of {weights}"
+    if file not in known:
+        known[file] = read_config(weights)
+    described = known[file]
+    kind = described.get("model_type", "llama")  # what model=tiny builds
     seen = repr((config.machine, kind))
     if seen not in known:
         check_machine(config.machine, kind, here)
@@ -94,8 +96,9 @@ def check_together(config: TrainConfig, weights: Path | None, known: dict[str, A
     if weights and seen not in known and Path(named).exists():  # else its size is known with the corpora
         from cptlab.data.tokenizer import load_tokenizer
 
-        check_vocabulary(known[weights], weights, load_tokenizer(named).vocab_size, length)
+        check_vocabulary(described, weights, load_tokenizer(named).vocab_size, length)
         known[seen] = True
+    return described
 
 
 def check_tokenizer(corpora: Corpora, weights: Path) -> None:

@@ -17,6 +17,11 @@ def say(text: str, end: str = "\n") -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
 
 
+def say_line(text: str) -> None:
+    """A line of its own, in the place of a bar that a terminal shows."""
+    say(f"\r\x1b[2K{text}" if sys.stderr.isatty() else text)
+
+
 class Progress:
     """Tokens/s, losses and time left of one run. `quiet` shows nothing (a driver shows one line a point)."""
 
@@ -68,7 +73,7 @@ class Progress:
     def note(self, text: str) -> None:
         """A line that a reader must not miss, quiet or not."""
         if self.speaks:
-            say(f"\r\x1b[2K{text}" if self.terminal else text)
+            say_line(text)
 
     def close(self) -> None:
         """Leave the bar's line."""

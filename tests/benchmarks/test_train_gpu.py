@@ -29,6 +29,8 @@ def test_tiny_run_prints_a_table_and_a_line_and_one_failure_loses_nothing():
     assert all(line["entries"][name]["tokens_per_second"] > 0 for name in names if name != "blocks 8B wide")
     assert line["missed"] == []
     assert "| cptlab 1B fsdp |" in done.stdout
+    assert "flash-attn is not used" in done.stdout
+    assert "Liger kernels are not used" in line["peer_settings"]
 
 
 def test_an_entry_that_hangs_or_dies_is_named_with_its_reason(benchmark):
@@ -69,3 +71,33 @@ def test_the_floor_counts_the_flops_that_mfu_is_about(benchmark):
         assert products / tokens == pytest.approx(shape.flops_per_token - norms - attention)
     assert 1.2e9 < SHAPES["1b"].matrices + SHAPES["1b"].head < 1.3e9
     assert 120e6 < SHAPES["125m"].matrices + SHAPES["125m"].head < 130e6
+
+
+def test_the_limits_of_all_entries_fit_the_promised_minutes(benchmark):
+    assert sum(seconds for _, seconds in benchmark.ENTRIES.values()) <= 60 * benchmark.MINUTES - 10
+    named = {name for name, _, other, _, _ in benchmark.BARS.values() for name in (name, other) if name}
+    assert named <= set(benchmark.ENTRIES)
+
+
+def test_the_floor_of_the_other_claims_is_what_a_hand_works_out(benchmark):
+    import gpu_floor_claims as claims
+    from gpu_shapes import SHAPES
+
+    one = SHAPES["1b"]
+    step, tokens = claims.parts(one), 65536
+    floor = claims.seconds(step, likely=False)
+    # FP8: six products at twice the speed; 10 B of (3 x 2048 + 8192) inputs, 5 B of (3 x 2048 + 2 x 512 + 2 x 8192) gradients
+    saved = 6 * one.matrices * tokens * (1 / 989e12 - 1 / 1979e12)
+    added = (143_360 + 117_760) * 16 * tokens + 10 * one.matrices * 2
+    assert claims.fp8(one, step, False) == pytest.approx(floor - saved + added / 4.8e12)
+    # eight documents cut at random have 2/9 of the row's square
+    attention = 7 * 16 * 2048 * 4096 * tokens / 989e12
+    assert claims.packed(step, 8, False) == pytest.approx(floor - attention * 7 / 9)
+    assert claims.packed(step, 1, False) == pytest.approx(floor)
+    assert claims.fsdp(one, step, False) == pytest.approx(floor + 22 * (one.matrices + one.head) * 2 / 4.8e12)
+    held = claims.memory(one)
+    assert held["activations of the blocks"] == 2 * (6 * 2048 + 2 * 512 + 3 * 8192) * 16 * 8 * 4096
+    assert sum(held.values()) < 141e9 - claims.whole_logits(one)  # 8 rows a pass fit an H200 for either
+    for ratio, bar in ((floor / claims.fp8(one, step, False), 1.05), (claims.seconds(claims.wide_step(), False)
+                       / claims.fp8(claims.WIDE, claims.wide_step(), False), 1.2)):  # fmt: skip
+        assert ratio > bar  # else the bar could not be met at all

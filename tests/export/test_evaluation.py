@@ -46,6 +46,7 @@ def test_a_local_task_runs_on_the_export_and_agrees_with_the_models_own_choice(r
     ]
     found = command(run, "--tasks", TASKS)
     assert found.returncode == 0, found.stderr
+    assert "%|" not in found.stderr  # a pipe gets no progress bars
     assert found.stdout.splitlines()[1].split() == [
         "agreement", "acc", f"{sum(ours) / len(ours):.4f}", *found.stdout.splitlines()[1].split()[3:4], "16", "0",
     ]  # fmt: skip

@@ -23,7 +23,7 @@ class Compiled:
         from torch._inductor.exc import InductorError
 
         from cptlab.training.parallel.ranks import is_first_process
-        from cptlab.training.progress import say
+        from cptlab.training.progress import say_line
 
         try:
             return self.compiled(*args, **kwargs)
@@ -31,7 +31,7 @@ class Compiled:
             why = " ".join(str(error).split()).split(". ")[0][:200] or type(error).__name__
             self.given_up.append(why)
             if is_first_process():
-                say(f"machine.compile: {self.what} uncompiled, because {why}")
+                say_line(f"machine.compile: {self.what} uncompiled, because {why}")
             return self.forward(*args, **kwargs)
 
 

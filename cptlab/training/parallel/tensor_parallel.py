@@ -15,7 +15,7 @@ ROWS = ("self_attn.o_proj", "mlp.down_proj")
 
 
 def split_matrices(blocks: list[nn.Module], mesh: DeviceMesh) -> None:
-    """In place: two all-reduces a block and direction. mesh: processes that share each matrix; UserError as below."""
+    """In place: two all-reduces a block and direction. mesh: the processes that share each matrix."""
     from torch.distributed.tensor.parallel import ColwiseParallel, RowwiseParallel, parallelize_module
     from torch.distributed.tensor.parallel.style import ParallelStyle
 

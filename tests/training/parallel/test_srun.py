@@ -64,5 +64,5 @@ def test_two_steps_of_a_job_meet_at_different_ports(srun):
 
 def test_as_many_tasks_as_the_machine_has_processes_are_asked_for(srun):
     srun(8)
-    with pytest.raises(UserError, match=r"8 processes were started but machine.devices x machine.nodes is 2 x 1"):
+    with pytest.raises(UserError, match=r"8 processes were started but machine\.devices x machine\.nodes is 2 x 1"):
         check_processes(Machine(devices=2, strategy="ddp"), 8)

@@ -1,12 +1,12 @@
 """LoRA under FSDP: the base is built without memory and streamed; the adapters are those of one process."""
 
 import json
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
-from conftest import ROOT
 from safetensors.torch import load_file
 
 from cptlab.adapters.dora import DoRA
@@ -21,6 +21,7 @@ from cptlab.training.machine import Machine
 from cptlab.training.parallel.streaming import names_in_files
 from cptlab.training.run import train_point
 
+ROOT = Path(__file__).parents[3]
 FSDP = Machine(devices=2, strategy="fsdp")
 
 
