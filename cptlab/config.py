@@ -10,6 +10,7 @@ from cptlab.errors import UserError, closest
 from cptlab.mixtures.base import Mixture
 from cptlab.models.base import Model
 from cptlab.optimizers.base import Optimizer
+from cptlab.regularizers.base import Regularizer
 from cptlab.replay.base import Replay
 from cptlab.schedules.base import Schedule
 from cptlab.selection.base import Selection
@@ -78,6 +79,7 @@ class TrainConfig:
     objective: Objective = MISSING
     optimizer: Optimizer = MISSING
     adapter: Adapter = MISSING
+    regularizer: Regularizer = MISSING
     machine: Machine = MISSING
     tracking: Tracking = MISSING
     evaluation: Evaluation = field(default_factory=Evaluation)
@@ -100,6 +102,8 @@ class TrainConfig:
             raise UserError(f"seed is {self.seed}; it must be 0 or more")
         self.lr_schedule.check(self.tokens_total)
         self.replay.check(self.data.general)
+        self.replay.check_optimizer(self.optimizer)
+        self.regularizer.check(self.replay, self.mixture)
         self.optimizer.check(self.machine)
         self.optimizer.check_schedule(self.lr_schedule)
         self.adapter.check(self.machine)

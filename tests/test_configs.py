@@ -19,6 +19,7 @@ TRAIN_GROUPS = [
     "objective",
     "optimizer",
     "adapter",
+    "regularizer",
     "machine",
     "tracking",
 ]
@@ -27,6 +28,7 @@ NEEDS = {
     "selection=perplexity": ["selection.model=x"],
     "selection=dsir": ["selection.target=x"],
     "selection=got_d": ["selection.target=x"],
+    "regularizer=kl_to_base": ["replay=fixed"],
 }
 CHOICES = [f"{group}={name}" for group in TRAIN_GROUPS for name in options(group)]
 

@@ -6,6 +6,10 @@
 loss before the first update. On text that the base itself would write this is KL(base || model) exactly, since
 E_base[-log p_model] - E_base[-log p_base] is its definition; on real text it is the excess over the base.
 
+`forgetting`: drift = L_general - (its least value so far, the base's included) >= 0 [nat/token], forgetting as it is
+measured along a stream (now minus best past loss; Abbes et al. 2025, arXiv 2508.01908). Where CPT first lowers the
+general loss below the base's, what is lost of that counts too; it is never less than the divergence.
+
 `gradient_norm`: drift = g / g_0, the mean global norm of the gradients since the last decision over that of the first
 interval. Then x / (1 + x) = g / (g + scale g_0), the balance of a gradient against its warm-up norm that SASR uses
 between fine-tuning and reinforcement learning (Chen et al. 2025, arXiv 2505.13026); replay in its place is ours.
@@ -23,7 +27,8 @@ from cptlab.errors import UserError, closest
 from cptlab.replay.base import Array, Replay, check_share
 from cptlab.variants import variant
 
-SIGNALS = ("divergence", "gradient_norm")
+SIGNALS = ("divergence", "forgetting", "gradient_norm")
+OF_GENERAL = ("divergence", "forgetting")  # what the losses of the general corpus say
 
 
 @dataclass(frozen=True)
@@ -46,7 +51,7 @@ class AdaptiveReplay(Replay):
 
     minimum: float = 0.02  # share without drift, in [0, 1)
     maximum: float = 0.5  # share that a large drift tends to, in [minimum, 1)
-    signal: str = "divergence"  # divergence or gradient_norm
+    signal: str = "divergence"  # divergence, forgetting or gradient_norm
     scale: float = 0.05  # drift that gives the middle of the two: [nat/token], or a ratio of norms; above 0
     interval: float = 0.05  # share of the run between two decisions, in (0, 1]
 
@@ -64,7 +69,7 @@ class AdaptiveReplay(Replay):
 
     def share(self, u: Array) -> Array:
         """The share before the first decision, everywhere: that of no divergence, or of the first gradients."""
-        return np.full_like(u, self.of(0.0 if self.signal == "divergence" else 1.0), dtype=np.float64)
+        return np.full_like(u, self.of(0.0 if self.signal in OF_GENERAL else 1.0), dtype=np.float64)
 
     def bounds(self, u: Array) -> tuple[Array, Array]:
         """The share before the first decision until then; after it anything from `minimum` to `maximum`."""
@@ -76,17 +81,19 @@ class AdaptiveReplay(Replay):
     def decide(self, history: Sequence[Drift]) -> float:
         """The share until the next decision, in [minimum, maximum), from all evidence so far, at least one."""
         first, last = history[0], history[-1]
-        if self.signal == "divergence":
+        if self.signal in OF_GENERAL:
             if last.general_loss is None or last.base_loss is None:
-                raise ValueError("divergence cannot be measured without losses of a general corpus")
-            return self.of(max(0.0, last.general_loss - last.base_loss))
+                raise ValueError(f"{self.signal} cannot be measured without losses of a general corpus")
+            past = [each.general_loss for each in history if each.general_loss is not None]
+            best = last.base_loss if self.signal == "divergence" else min(last.base_loss, *past)
+            return self.of(max(0.0, last.general_loss - best))
         return self.of(last.gradient_norm / first.gradient_norm if first.gradient_norm else 0.0)
 
     def check(self, general: str) -> None:
-        """Divergence is measured on the general corpus."""
-        if self.signal == "divergence" and not general:
+        """Divergence and forgetting are measured on the general corpus."""
+        if self.signal in OF_GENERAL and not general:
             raise UserError(
-                "replay.signal=divergence measures the general corpus; name it with data.general, or use"
+                f"replay.signal={self.signal} measures the general corpus; name it with data.general, or use"
                 " replay=adaptive_gradnorm"
             )
 

@@ -6,7 +6,7 @@ their own running order, or from a buffer of rows that this run has already trai
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,9 @@ class Replay(ABC):
 
     corpus: str = ""  # corpus that replay draws from; "" = the general corpus
     from_buffer: ClassVar[bool] = False  # whether rows come from `pick` instead of a corpus
+    kept: ClassVar[
+        tuple[str, ...]
+    ] = ()  # kinds of tensors, each as large as the trained weights, that live through a run
 
     @abstractmethod
     def share(self, u: Array) -> Array:
@@ -35,6 +38,9 @@ class Replay(ABC):
 
     def check(self, general: str) -> None:  # noqa: B027 - most replay needs none
         """UserError if this replay needs a general corpus and the study names none."""
+
+    def check_optimizer(self, optimizer: Any) -> None:  # noqa: B027 - most replay needs nothing
+        """UserError for an optimizer that this replay does not go with."""
 
     def planned_at_start(self, steps: int) -> int:
         """How many of the run's steps `share` plans before the first; the rest is planned as it is decided."""

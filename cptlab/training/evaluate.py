@@ -65,5 +65,5 @@ def measure(module: CPTModule, batch: Batch, token_bytes: np.ndarray, batch_rows
 
 def to_tensors(batch: Batch, rows: slice | np.ndarray = slice(None)) -> dict[str, torch.Tensor]:
     """Rows of a batch as tensors on the CPU."""
-    names = ("input_ids", "labels", "position_ids", "corpus")
+    names = ("input_ids", "labels", "position_ids", "corpus", "replayed")
     return {name: torch.from_numpy(getattr(batch, name)[rows]) for name in names}

@@ -34,6 +34,7 @@ def identify(config: TrainConfig, corpora: Corpora, base: Base) -> str:
         {group: described(getattr(config, group)) for group in VARIANT_GROUPS}
         | {
             "mixture": described(config.mixture) | config.mixture.identity(),
+            "replay": {name: value for name, value in described(config.replay).items() if name != "offload"},
             "optimizer": config.optimizer.identity(),
             "model": config.model.identity(),
             "base": {"weights_sha256": base.weights_sha256, "step": base.step},
@@ -62,6 +63,8 @@ def row_choices(config: TrainConfig) -> dict:
         chosen["max_epochs"] = data.max_epochs
     if adapter := config.adapter.identity():
         chosen["adapter"] = adapter
+    if regularizer := config.regularizer.identity(config.model.folder()):
+        chosen["regularizer"] = regularizer
     return chosen
 
 

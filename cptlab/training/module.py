@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import lightning as L
 import torch
@@ -17,6 +18,10 @@ from cptlab.schedules.base import Schedule
 from cptlab.training.corpus_losses import CorpusLosses
 from cptlab.training.network import Inputs, Network, Rows
 from cptlab.training.throughput import Throughput
+
+if TYPE_CHECKING:
+    from cptlab.training.projection import Projection
+    from cptlab.training.teacher import Teacher
 
 
 class Arriving:
@@ -64,6 +69,8 @@ class CPTModule(L.LightningModule):
         self.gradient_norm: Tensor | None = None
         self.meter: Throughput | None = None
         self.corpus_losses: CorpusLosses | None = None
+        self.projection: Projection | None = None  # of the gradients of groups of rows (`continual.py`)
+        self.teacher: Teacher | None = None  # the base's answers (`continual.py`)
 
     def configure_model(self) -> None:
         """Once: Lightning asks again for every loop."""
@@ -78,18 +85,9 @@ class CPTModule(L.LightningModule):
     def training_step(self, batch: list[Inputs], batch_idx: int) -> None:
         """One optimizer step. A loss that is no number ends the run: on a CPU before the update."""
         optimizer = self.optimizers()
-        count = torch.stack([(part["labels"] >= 0).sum() for part in batch]).sum()
-        if self.trainer.world_size > 1:
-            count = self.trainer.strategy.reduce(count.float(), reduce_op="sum")
-        scale = self.trainer.world_size / count  # ranks' gradients are averaged
-        total = torch.zeros((), device=self.device)
-        for number, part in enumerate(batch):
-            with self._synced(number == len(batch) - 1):
-                loss, losses = self(part, scale)
-                self.manual_backward(loss)
-            if self.corpus_losses:
-                self.corpus_losses.add(losses, part["labels"], part["corpus"])
-            total += loss.detach()
+        if self.teacher:
+            self.teacher.ask(self, batch)
+        total = self.projection.backward(self, batch) if self.projection else self.backward_passes(batch)
         if self.trainer.world_size > 1:
             total = self.trainer.strategy.reduce(total, reduce_op="mean")
         if self.device.type == "cpu":
@@ -104,6 +102,27 @@ class CPTModule(L.LightningModule):
         if self.meter:
             self.meter.step_done(self.tokens_per_step)
 
+    def backward_passes(self, batch: list[Inputs]) -> Tensor:
+        """Gradients of the mean over all labels of these passes on all ranks, added to those that are there.
+
+        Returns this rank's share of the mean, times the number of ranks: ().
+        """
+        count = torch.stack([(part["labels"] >= 0).sum() for part in batch]).sum()
+        if self.trainer.world_size > 1:
+            count = self.trainer.strategy.reduce(count.float(), reduce_op="sum")
+        scale = self.trainer.world_size / count  # ranks' gradients are averaged
+        total = torch.zeros((), device=self.device)
+        for number, part in enumerate(batch):
+            if self.teacher:
+                self.teacher.tell(self, part)
+            with self._synced(number == len(batch) - 1):
+                loss, losses = self(part, scale)
+                self.manual_backward(loss)
+            if self.corpus_losses:
+                self.corpus_losses.add(losses, part["labels"], part["corpus"])
+            total += loss.detach()
+        return total
+
     def on_train_batch_start(self, batch: list[Inputs], batch_idx: int) -> None:
         """The batch is there."""
         if self.meter:
@@ -116,10 +135,18 @@ class CPTModule(L.LightningModule):
 
     def passes(self, batch: Rows, device: torch.device) -> list[Inputs]:
         """The passes of a step: rows are cut on the CPU, where boundaries of documents cost no wait for the device."""
+        if self.projection:
+            groups = self.projection.groups(batch, self)
+            return [part | {"group": group} for group, rows in groups.items() for part in self._cut(rows, device)]
+        return self._cut(batch, device)
+
+    def _cut(self, batch: Rows, device: torch.device) -> list[Inputs]:
         rows = len(batch["input_ids"])
         size = self.micro_rows or rows
         cuts = [slice(start, start + size) for start in range(0, rows, size)]
-        return [self.network.inputs({name: value[cut] for name, value in batch.items()}, device) for cut in cuts]
+        parts = [{name: value[cut] for name, value in batch.items()} for cut in cuts]
+        extra = [self.teacher.inputs(self, part, device) if self.teacher else {} for part in parts]
+        return [self.network.inputs(part, device) | more for part, more in zip(parts, extra, strict=True)]
 
     def _synced(self, last: bool):
         """Ranks exchange gradients in the last pass of a step alone."""

@@ -62,6 +62,7 @@ def open_point(config: TrainConfig, known: dict[str, Any] | None = None) -> Poin
         vocab_size=corpora.vocab_size, packing=config.data.packing, max_epochs=config.data.max_epochs,
         on_max_epochs=config.data.on_max_epochs,
     )  # fmt: skip
+    config.regularizer.check_data(list(corpora.corpora), config.data.general, weights)
     folder = RunFolder(Path(config.runs) / identify(config, corpora, base), writes=is_first_process())
     return Point(config, corpora, base, stream, folder)
 

@@ -33,6 +33,7 @@ def fit_steps(
     """Train on from the checkpoint, the recorder and what learns looking on. Returns the throughput for the record."""
     import lightning as L
 
+    from cptlab.training.continual import continual
     from cptlab.training.loader import StepData
     from cptlab.training.module import CPTModule
     from cptlab.training.network import Network
@@ -47,6 +48,7 @@ def fit_steps(
         config.tokens_total, machine.micro_rows, lambda network, trainer: arrange(network, machine, trainer, weights),
     )  # fmt: skip
     module.network.by_document &= machine.compile == "none"
+    against_forgetting = continual(config, module, stream, recorder.folder.path)
     module.meter = recorder.progress.meter = meter_of(config, model)
     with warnings.catch_warnings():
         for message in EXPECTED:
@@ -55,7 +57,7 @@ def fit_steps(
             accelerator=machine.accelerator, devices=machine.devices, num_nodes=machine.nodes,
             strategy=strategy_of(machine), max_steps=stream.steps - first_step, max_epochs=-1,
             precision=lightning_precision(machine), plugins=plugins_of(machine),  # type: ignore[arg-type]
-            callbacks=[recorder, *steering(config, stream, recorder), checkpointing], logger=False,
+            callbacks=[*against_forgetting, recorder, *steering(config, stream, recorder), checkpointing], logger=False,
             enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False, num_sanity_val_steps=0,
             use_distributed_sampler=False,
         )  # fmt: skip

@@ -11,6 +11,7 @@ from cptlab.replay.decaying import DecayingReplay
 from cptlab.replay.fixed import FixedReplay
 from cptlab.replay.none import NoReplay
 from cptlab.replay.reservoir import Reservoir
+from cptlab.replay.sourced import SourcedReplay
 from cptlab.variants import discover_group
 
 VARIANTS = sorted(discover_group("replay"))
@@ -31,7 +32,10 @@ def test_every_share_is_a_float_in_its_range_for_each_u(name, u):
 @pytest.mark.parametrize("name", VARIANTS)
 def test_only_a_buffer_picks_rows(name):
     cls = discover_group("replay")[name]
-    assert cls.from_buffer == issubclass(cls, BufferReplay) == hasattr(cls, "pick")
+    if issubclass(cls, SourcedReplay):
+        assert [cls(source=source).from_buffer for source in ("corpus", "buffer")] == [False, True]
+    else:
+        assert cls.from_buffer == issubclass(cls, BufferReplay) == hasattr(cls, "pick")
 
 
 def test_no_replay_takes_nothing_and_fixed_replay_its_share():

@@ -18,7 +18,7 @@ from torch.optim import Optimizer
 from cptlab.errors import UserError
 from cptlab.training.checkpoint import folder
 from cptlab.training.checkpoint.resolution import compare
-from cptlab.training.checkpoint.state import is_sharded, put, take
+from cptlab.training.checkpoint.state import KEPT, is_sharded, put, take
 from cptlab.training.checkpoint.together import alone_is_meant, world
 from cptlab.training.checkpoint.tree import Tensors, join
 
@@ -76,7 +76,8 @@ def restore(path: Path, content: dict[str, Any], network: nn.Module, optimizer: 
 def weights_in(path: Path) -> Tensors:
     """Whole trained weights of a checkpoint by the model's own names, on the CPU; nothing of the optimizer is read."""
     content = json.loads((path / folder.STATE).read_text("utf8"))
-    plain = content["plain"]["model"]
+    names = content["plain"]["model"]["dict"]
+    plain = {"dict": {name: value for name, value in names.items() if not name.startswith(KEPT)}}
     if content["kind"] == "full":
         tensors: Tensors = torch.load(path / folder.FULL, map_location="cpu", weights_only=True, mmap=True)
     else:

@@ -20,6 +20,7 @@ from torch.optim import Optimizer
 
 from cptlab.training.checkpoint.tree import Tensors, join, split
 
+KEPT = "kept."  # training/kept.py
 WRAPPERS = ("_orig_mod.", "_checkpoint_wrapped_module.", "_fsdp_wrapped_module.")  # of compile, recomputation, FSDP
 
 
@@ -33,7 +34,8 @@ def trained_names(network: nn.Module) -> set[str] | None:
     named = dict(network.named_parameters())
     if all(parameter.requires_grad for parameter in named.values()):
         return None
-    return {canonical(name) for name, parameter in named.items() if parameter.requires_grad}
+    kept = {name for name, _ in network.named_buffers() if name.startswith(KEPT)}  # sized like what is trained
+    return {canonical(name) for name, parameter in named.items() if parameter.requires_grad} | kept
 
 
 def canonical(name: str) -> str:

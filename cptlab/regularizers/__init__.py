@@ -1,0 +1,1 @@
+"""Regularisers: what keeps a run near its base, beside the data that it trains on."""
