@@ -6,8 +6,8 @@ Elastic weight consolidation (Kirkpatrick et al. 2017, arXiv 1612.00796, eq. 3):
     F_i = sum over rows (d sum_t log p(x_t) / d theta_i)^2 / number of tokens   [nat/token per squared weight].
 
 Scores of the tokens of a row are uncorrelated under the model's own text, so the square of their sum over the number
-of tokens is the mean square of one: the penalty with strength 1 is the second-order rise of the loss per token on old text.
-On a quadratic loss a/2 (theta - t)^2 its minimiser is the Fisher-weighted mean (a t + strength F theta*) / (a +
+of tokens is the mean square of one: the penalty with strength 1 is the second-order rise of the loss per token on old
+text. On a quadratic loss a/2 (theta - t)^2 its minimiser is the Fisher-weighted mean (a t + strength F theta*) / (a +
 strength F).
 """
 

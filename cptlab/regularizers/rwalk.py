@@ -7,7 +7,7 @@ Riemannian walk (Chaudhry et al. 2018, arXiv 1801.10112). Along a run, for each 
 
 At its end the score is the mean of that of the runs before and this one's, and the next run pays
 
-    strength * sum_i (F_i / max F + max(0, s_i) / max s) (theta_i - theta*_i)^2             (eq. 8, both scaled to [0, 1])
+    strength * sum_i (F_i / max F + max(0, s_i) / max s) (theta_i - theta*_i)^2   (eq. 8, both scaled to [0, 1])
 
 Scaling, the clamp and the default constants are those of Avalanche's plugin. F starts at 0 where no run came before.
 """
