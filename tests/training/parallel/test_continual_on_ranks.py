@@ -13,10 +13,13 @@ from cptlab.training.run import train_point
 
 COMMON = [
     "tokens=1280", "model.depth=2", "optimizer.peak_lr=5e-3", "optimizer.eps=1e-6", "mixture=domain_only",
-    "replay.replay_share=0.4", "save_model=false",
+    "save_model=false",
 ]  # fmt: skip
 GRIDS = [
-    (["replay=mer", "replay.every=3"], ["regularizer=rwalk", "regularizer=ewc", "regularizer=kl_to_base"]),
+    (
+        ["replay=mer", "replay.every=3", "replay.replay_share=0.4"],
+        ["regularizer=rwalk", "regularizer=ewc", "regularizer=kl_to_base"],
+    ),
     (["regularizer=kl_to_base", "regularizer.source=stored"], ["replay=agem", "replay=gem"]),
 ]
 
@@ -57,3 +60,24 @@ def test_replicas_and_shards_train_as_one_process(study, torchrun, tmp_path, fix
                 assert set(ours) == set(theirs)
                 for name, tensor in ours.items():
                     assert (theirs[name] - tensor).abs().max() <= 1e-2 * tensor.abs().max(), name
+
+
+def test_shards_of_what_is_kept_go_on_with_another_number_of_processes(study, torchrun, tmp_path):
+    overrides = [
+        *study, *COMMON, "replay=mer", "replay.every=3", "regularizer=rwalk", "regularizer.strength=0",
+        "checkpoint.every_steps=11", "checkpoint.keep_finished=true", "machine=cpu_2", "machine.strategy=fsdp",
+        f"runs={tmp_path}",
+    ]  # fmt: skip
+    torchrun(2, ROOT / "train.py", *overrides)
+    (folder,) = (path.parent for path in tmp_path.glob("*/run.json"))
+    left = load_file(folder / "importance.safetensors")
+    before = read_rows(folder)
+    (folder / "done.json").unlink()
+    torchrun(1, ROOT / "train.py", *overrides, "machine.devices=1")
+    assert json.loads((folder / "done.json").read_text())["of_attempt"]["from_step"] == 11
+    after = [row for row in read_rows(folder) if row["attempt"] == 2]
+    assert after[-1]["step"] == 20
+    for row, other in zip(reversed(before), reversed(after), strict=False):
+        assert row["loss_sum"] / row["num_tokens"] == pytest.approx(other["loss_sum"] / other["num_tokens"], abs=1e-5)
+    for name, tensor in load_file(folder / "importance.safetensors").items():
+        assert (left[name] - tensor).abs().max() <= 1e-2 * tensor.abs().max(), name
