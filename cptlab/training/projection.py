@@ -39,7 +39,7 @@ class Projection:
         own = torch.bincount(number, minlength=self.num_groups)
         most = own
         if module.trainer.world_size > 1:
-            most = own.to(module.device)
+            most = own.to(module.device, copy=True)
             torch.distributed.all_reduce(most, op=torch.distributed.ReduceOp.MAX)
         found = {}
         for group, (have, need) in enumerate(zip(own.tolist(), most.tolist(), strict=True)):
