@@ -23,9 +23,7 @@ class Replay(ABC):
 
     corpus: str = ""  # corpus that replay draws from; "" = the general corpus
     from_buffer: ClassVar[bool] = False  # whether rows come from `pick` instead of a corpus
-    kept: ClassVar[
-        tuple[str, ...]
-    ] = ()  # kinds of tensors, each as large as the trained weights, that live through a run
+    kept: ClassVar[tuple[str, ...]] = ()  # tensors, each as large as the trained weights, that live through a run
 
     @abstractmethod
     def share(self, u: Array) -> Array:

@@ -17,7 +17,7 @@ from cptlab.regularizers.ewc import EWC
 from cptlab.regularizers.path import FILE, PathRegularizer
 from cptlab.training.checkpoint.state import canonical
 from cptlab.training.fisher import measure_fisher
-from cptlab.training.kept import kept_of, like, local
+from cptlab.training.kept import Kept, kept_of, like, local
 from cptlab.training.parallel.ranks import is_first_process
 
 if TYPE_CHECKING:
@@ -52,7 +52,8 @@ class Penalty:
         weights, gradients, anchors = kept.local_weights(), kept.local_gradients(), kept.local("anchor")
         importances = kept.local("importance") if "importance" in self.regularizer.kept else [None] * len(weights)
         for weight, gradient, anchor, importance in zip(weights, gradients, anchors, importances, strict=True):
-            gradient += self.regularizer.pull(weight, near(anchor, weight), near(importance, weight))
+            omega = None if importance is None else near(importance, weight)
+            gradient += self.regularizer.pull(weight, near(anchor, weight), omega)
 
     def after_update(self, module: CPTModule) -> None:
         """Nothing."""
@@ -129,7 +130,7 @@ class PathPenalty(Penalty):
             save_file(whole, self.run / f"{FILE}.part")
             (self.run / f"{FILE}.part").replace(self.run / FILE)
 
-    def _states(self, kept) -> list[dict[str, Tensor]]:
+    def _states(self, kept: Kept) -> list[dict[str, Tensor]]:
         lists = [kept.local(kind) for kind in self.regularizer.kept]
         return [dict(zip(self.regularizer.kept, tensors, strict=True)) for tensors in zip(*lists, strict=True)]
 
@@ -145,9 +146,9 @@ class PathPenalty(Penalty):
             return {k: file.get_tensor(f"{k}/{canonical(name)}") for k in kinds if f"{k}/{canonical(name)}" in keys}
 
 
-def near(tensor, other: Tensor):
-    """On the device of another, where the two may differ; None stays None."""
-    return tensor if tensor is None or tensor.device == other.device else tensor.to(other.device)
+def near(tensor: Tensor, other: Tensor) -> Tensor:
+    """On the device of another, where the two may differ."""
+    return tensor if tensor.device == other.device else tensor.to(other.device)
 
 
 def largest_of(parts: list[Tensor], module: CPTModule) -> float:

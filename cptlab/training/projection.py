@@ -6,6 +6,7 @@ mixture's gradient is changed in place. Shards are multiplied where they lie, an
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -29,8 +30,6 @@ class Projection:
     def __init__(self, replay: ProjectedReplay, num_corpora: int) -> None:
         self.replay = replay
         self.num_groups = 1 + (num_corpora if replay.by_corpus else 1)
-        self.labels: list[int] = []  # of each group in the step that comes, on this process
-        self.aligned: Tensor | None = None  # cosine of the first constraint with the mixture's gradient, last step
 
     def groups(self, rows: Rows, module: CPTModule) -> dict[int, Rows]:
         """Rows by group, as many of each on every process: what one lacks is a row whose labels count nothing."""
@@ -40,7 +39,7 @@ class Projection:
         own = torch.bincount(number, minlength=self.num_groups)
         most = own
         if module.trainer.world_size > 1:
-            most = own.to(module.device)
+            most = own.to(module.device, copy=True)
             torch.distributed.all_reduce(most, op=torch.distributed.ReduceOp.MAX)
         found = {}
         for group, (have, need) in enumerate(zip(own.tolist(), most.tolist(), strict=True)):
@@ -66,17 +65,14 @@ class Projection:
         return losses[0]
 
     @torch.no_grad()
-    def project(self, gradients: list[list[Tensor]], weights: list[Tensor]) -> None:
+    def project(self, gradients: list[list[Tensor]], weights: Sequence[Tensor]) -> None:
         """g + sum of v_k r_k, as the gradient of the weights."""
-        products = gram(gradients)
-        added = self.multipliers(products)
+        added = self.multipliers(gram(gradients))
         for number, weight in enumerate(weights):
             first = gradients[0][number]
             for v, other in zip(added, gradients[1:], strict=True):
                 local(first).addcmul_(local(other[number]), v.to(first.dtype))
             weight.grad = first
-        size = (products[0, 0] * products[1, 1]).sqrt()
-        self.aligned = products[0, 1] / size
 
     def multipliers(self, products: Tensor) -> Tensor:
         """v of each constraint, (k,), from the inner products (k + 1, k + 1) of g and the constraints' gradients."""
@@ -86,7 +82,7 @@ class Projection:
         return torch.tensor(v, dtype=torch.float32, device=products.device)
 
 
-def set_aside(weights: list[Tensor], gradients: list[Tensor]) -> None:
+def set_aside(weights: Sequence[Tensor], gradients: list[Tensor]) -> None:
     """Let the next passes write elsewhere. Replicas (DDP) keep gradients in memory that the next exchange reuses."""
     if torch.distributed.is_initialized():
         gradients[:] = [g if isinstance(g, DTensor) else g.clone() for g in gradients]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
@@ -48,7 +49,7 @@ class WithKL(Objective):
 class Teacher:
     """Chooses rows, asks the base, and tells the objective."""
 
-    def __init__(self, regularizer: KLToBase, stream: TokenStream, general: str, folder) -> None:
+    def __init__(self, regularizer: KLToBase, stream: TokenStream, general: str, folder: Path) -> None:
         """folder: of the record."""
         self.regularizer, self.stream = regularizer, stream
         self.general = stream.names.index(general) if general in stream.names else -1

@@ -10,7 +10,7 @@ from cptlab.sweeps.preflight import compose_point
 from cptlab.training.checkpoint.disk import predict
 from cptlab.training.run import train_point
 
-STEPS = ["tokens=6400", "evaluation.points=9", "checkpoint.every_steps=7", "optimizer.peak_lr=1e-2",
+STEPS = ["tokens=3200", "evaluation.points=9", "checkpoint.every_steps=7", "optimizer.peak_lr=1e-2",
          "mixture=domain_only"]  # fmt: skip
 
 
@@ -31,11 +31,11 @@ def test_a_run_that_was_killed_ends_as_if_it_had_not_been(study, tmp_path, comma
     overrides = [*study, *STEPS, *method]
     whole = train([*overrides, f"runs={tmp_path / 'whole'}"]).folder
     killed = command([*overrides, f"runs={tmp_path / 'killed'}"])
-    killed.wait_for("checkpoints/step_28/complete.json")
+    killed.wait_for("checkpoints/step_21/complete.json")
     assert killed.send(signal.SIGKILL) == -signal.SIGKILL
     folder = killed.folder()
     assert train([*overrides, f"runs={tmp_path / 'killed'}"]).status == "finished"
-    assert done(folder)["of_attempt"]["from_step"] >= 28
+    assert done(folder)["of_attempt"]["from_step"] >= 21
     assert numbers(folder) == numbers(whole)
     files = ["model/model.safetensors", *(["importance.safetensors"] if "regularizer=rwalk" in method else [])]
     for file in files:
