@@ -43,6 +43,11 @@ def launch(task: Callable, config_name: str, preflight: Callable[[list[str]], No
         flags, overrides = split_arguments(sys.argv[1:])
         overrides = [dict_override(override) for override in overrides]
         sys.argv[1:] = flags + overrides
+        if {"-h", "--help"} & set(flags):
+            from cptlab.help import help_text
+
+            print(help_text(config_name, overrides), flush=True)
+            return
         if preflight and {"-m", "--multirun"} & set(flags):
             preflight(overrides)
         hydra.main(version_base="1.3", config_path=str(CONF), config_name=config_name)(checked)()

@@ -64,6 +64,25 @@ def test_offline_tracking_needs_no_network(study, tmp_path):
     assert list(tmp_path.glob("wandb/offline-run-*/*.wandb"))
 
 
-def test_help_and_the_configuration_are_shown():
-    assert re.search(r"mixture: .*domain_only, .*general_only, .*static", run("train.py", "--help").stdout)
+def test_help_gives_every_variant_and_every_chosen_key_its_meaning():
+    shown = run("train.py", "--help", "mixture=ramp").stdout
+    assert re.search(r"^mixture=\n(  .*\n)*  ramp +The new domain's share moves", shown, re.M)
+    assert re.search(r"^mixture.start=0.1 +share of the new domain at `begin`", shown, re.M)
+    assert re.search(r"^machine.devices=1 +processes \(GPUs\) on each node$", shown, re.M)
+    assert "compute_optimal" not in shown  # a question of fit_law.py
+    keys = shown.partition("Keys of")[2].partition("\n\n")[2].replace("\n   ", "   ").splitlines()
+    assert len(keys) > 60
+    assert not [line for line in keys if not re.match(r"[\w.]+=\S* +\S", line.replace(", ", ","))]
+    wrong = run("train.py", "--help", "mixture=rampe")
+    assert wrong.returncode == 2
+    assert "mixture=rampe does not exist. Did you mean ramp?" in wrong.stderr
+
+
+def test_every_variant_has_a_line_in_the_help():
+    for name in ("train.py", "fit_law.py"):
+        for line in run(name, "--help").stdout.partition("Keys of")[0].splitlines():
+            assert not re.fullmatch(r"  \w+ *", line), line
+
+
+def test_the_configuration_is_shown():
     assert "domain_share: 0.5" in run("train.py", "--cfg", "job").stdout

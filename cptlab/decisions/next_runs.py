@@ -140,8 +140,12 @@ def next_shares(wanted: Sequence[float], measured: Array, most: int = 3) -> list
 
 
 def train_command(overrides: Sequence[str], changes: Mapping[str, Any]) -> str:
-    """The train.py command of a recorded run with some overrides replaced; values quoted for a shell."""
-    kept = [o for o in overrides if o.lstrip("+~").partition("=")[0] not in changes]
+    """The train.py command of a recorded run with some overrides replaced; values quoted for a shell.
+
+    Of an override that stands twice the last one counts, as it did in the run.
+    """
+    last = {override.lstrip("+~").partition("=")[0]: override for override in overrides}
+    kept = [override for name, override in last.items() if name not in changes]
     new = [f"{name}={_text(value)}" for name, value in changes.items()]
     return " ".join(["python train.py", *map(shlex.quote, [*kept, *new])])
 

@@ -38,10 +38,10 @@ class Schedule(Protocol):
 
 @dataclass(kw_only=True)
 class Optimizer(ABC):
-    """`peak_lr` is the learning rate at factor 1; `clip` bounds the gradient's L2 norm (0 = no clipping)."""
+    """How gradients move the weights."""
 
-    peak_lr: float = 1e-3
-    clip: float = 1.0
+    peak_lr: float = 1e-3  # learning rate at factor 1 of the schedule, above 0
+    clip: float = 1.0  # bound of the gradient's L2 norm; 0 = no clipping
     no_decay: list[str] = field(default_factory=lambda: list(NO_DECAY))  # of DECAY_KINDS, which weights never decay
 
     averages = False  # whether the weights to keep are averages that its `eval()` puts in place

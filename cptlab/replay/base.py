@@ -21,7 +21,7 @@ Rows = NDArray[np.int64]
 class Replay(ABC):
     """`corpus` names the corpus that replay draws from; "" is the general corpus."""
 
-    corpus: str = ""
+    corpus: str = ""  # corpus that replay draws from; "" = the general corpus
     from_buffer: ClassVar[bool] = False  # whether rows come from `pick` instead of a corpus
 
     @abstractmethod

@@ -37,7 +37,7 @@ class Selected(NamedTuple):
 class Selection(ABC):
     """`corpus` names the corpus that is selected from; "" is the only one beside the general corpus."""
 
-    corpus: str = ""
+    corpus: str = ""  # corpus that is selected from; "" = the only one beside the general corpus
     score_column = ""  # field or column of the source that becomes Document.score; no field unless a rule has one
 
     @abstractmethod

@@ -158,6 +158,9 @@ def main() -> None:
 
 def load_libraries() -> None:
     """Everything that training imports somewhere on its way."""
+    from cptlab.training.build import silence_libraries
+
+    silence_libraries()  # torchao speaks while it is imported
     import cptlab.training.attempt
     import cptlab.training.checkpoint.callback
     import cptlab.training.checkpoint.load
@@ -170,9 +173,8 @@ def load_libraries() -> None:
     import cptlab.training.run
     import cptlab.training.trainer  # noqa: F401
     from cptlab.sweeps.preflight import compose_point
-    from cptlab.training.build import silence_libraries
 
-    silence_libraries()
+    silence_libraries()  # Lightning set its own level
     compose_point([])
     __import__("transformers.models.llama.modeling_llama")
 

@@ -34,7 +34,7 @@ class CLM(Objective):
     z_loss: weight of mean log^2 Z (Chowdhery et al. 2022, arXiv 2204.02311, sec. 5), 0 or more.
     """
 
-    z_loss: float = 0.0
+    z_loss: float = 0.0  # weight of mean log^2 Z, >= 0
 
     def __post_init__(self) -> None:
         if self.z_loss < 0:

@@ -81,3 +81,7 @@ def test_the_command_keeps_the_recorded_overrides_and_replaces_share_and_tokens(
     assert train_command(recorded, changes) == (
         "python train.py model.size=30k 'model.base_run=my base' mixture.domain_share=0.4274 tokens=655360"
     )
+
+
+def test_the_command_gives_an_override_that_stood_twice_once_and_with_its_last_value():
+    assert train_command(["runs=a", "runs=a", "seed=1", "runs=b"], {}) == "python train.py runs=b seed=1"
