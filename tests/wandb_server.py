@@ -140,6 +140,7 @@ class WandbServer(Answers):
     def __init__(self, folder: Path) -> None:
         super().__init__()
         self.folder, self.operations, self.unknown = folder, [], []
+        self.silent = False  # True: takes what comes and says nothing, as a network that is gone
         self._server = _Server(("127.0.0.1", 0), _handler(self))
         self._server.daemon_threads = True
         self.address = f"http://127.0.0.1:{self._server.server_port}"
@@ -192,6 +193,10 @@ class _Server(ThreadingHTTPServer):
 def _handler(server: WandbServer) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+
+        def parse_request(self) -> bool:
+            self.close_connection = True  # where it returns False
+            return super().parse_request() and not server.silent
 
         def do_POST(self) -> None:
             sent = json.loads(self._body() or "{}")

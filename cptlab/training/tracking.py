@@ -131,7 +131,9 @@ class WandB(Tracking):
             self._run.finish(exit_code=int(done["status"] != FINISHED))
         except TimeoutError:
             kept = self._run.settings.sync_dir
-            _say(f"W&B did not take all of this run in {SENDING} s: `wandb sync {kept}` sends the rest")
+            _say(
+                f"W&B did not take all of this run in {SENDING} s: `wandb sync --no-skip-online {kept}` sends the rest"
+            )
 
 
 def _short(error: Exception) -> str:

@@ -9,7 +9,9 @@ import pytest
 from origins import log_to_wandb
 
 from cptlab.records.read_runs import Runs
+from cptlab.records.run import EvalRow
 from cptlab.records.wandb_address import why_silent
+from cptlab.training import tracking
 
 
 def kept_run(server, project):
@@ -52,6 +54,31 @@ def test_a_run_without_a_server_is_kept_offline_with_its_sweep_and_synced_later(
     assert (run.sweep, run.group, run.display_name) == ("sw9", "mine", "a")
     assert run.history
     assert os.environ["WANDB_API_KEY"] not in json.dumps([run.config, run.summary])
+
+
+def test_what_a_network_that_went_away_kept_back_is_sent_by_the_command_that_is_told(
+    make_run, tmp_path, wandb_server, monkeypatch, capfd
+):
+    monkeypatch.setattr(tracking, "SENDING", 2)
+    folder = tmp_path / "runs" / "b"
+    make_run("b")
+    rows = [EvalRow(**json.loads(line)) for line in (folder / "evals.jsonl").read_text().splitlines()]
+    tracker = tracking.WandB(project="cut", folder=str(tmp_path))
+    tracker.start(json.loads((folder / "run.json").read_text()), folder)
+    monkeypatch.setattr(wandb_server, "silent", True)
+    steps = sorted({row.step for row in rows})
+    for step in steps:
+        tracker.log([row for row in rows if row.step == step])
+    tracker.finish(json.loads((folder / "done.json").read_text()))
+    monkeypatch.setattr(wandb_server, "silent", False)
+    told = [line for line in capfd.readouterr().err.splitlines() if line.startswith("W&B did not take all")]
+    assert len(told) == 1
+    assert not kept_run(wandb_server, "cut").history
+    done = subprocess.run([sys.executable, "-m", *told[0].split("`")[1].split()], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    run = kept_run(wandb_server, "cut")
+    assert [json.loads(row)["step"] for row in run.history] == steps
+    assert (run.state, run.summary["status"]) == ("finished", "finished")
 
 
 def test_an_address_is_silent_or_not(wandb_server):

@@ -22,7 +22,7 @@ axes: {{mixture.domain_share: [0, 0.2, 0.4, 0.6, 0.8, 1]}}
 seeds: [0, 1]
 """
 # Of a row, of run.json and of done.json: clocks, counts of attempts, and where it ran.
-CLOCKS = {"seconds", "attempt", "throughput", "of_attempt", "started", "hardware", "overrides", "runs"}
+CLOCKS = {"seconds", "attempt", "throughput", "of_attempt", "started", "hardware", "overrides", "runs", "sweep"}
 
 
 class Grid:

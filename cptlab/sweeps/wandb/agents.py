@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ import yaml
 from cptlab.errors import UserError
 from cptlab.sweeps.local_agent import say
 from cptlab.sweeps.workers import THREAD_VARIABLES
+from cptlab.training.checkpoint.signals import REQUEUE
 
 WANDB = [sys.executable, "-m", "wandb"]
 SAVING = 600  # [s] for a run to save after a signal, before W&B's agent kills it
@@ -42,6 +45,20 @@ def hand_in(content: Mapping[str, Any], file: Path, entity: str) -> str:
 def agent_command(sweep: str) -> list[str]:
     """What works a sweep off, on any machine that has the corpora and bases."""
     return ["wandb", "agent", "--forward-signals", "--term-timeout", str(SAVING), sweep]
+
+
+@contextmanager
+def sigterm_ends() -> Iterator[None]:
+    """Within it SIGTERM ends this process as Ctrl-C does, once agents and runs have saved; only a main thread may."""
+
+    def end(*_: object) -> None:
+        raise SystemExit(REQUEUE)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def work_off(sweep: str, agents: int, folder: Path, group: str, look: Callable[[], None]) -> None:

@@ -39,7 +39,9 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
 def run(options: argparse.Namespace, overrides: list[str]) -> int:
     """The command's exit code."""
     from cptlab.sweeps.study import read_study
+    from cptlab.sweeps.wandb.agents import sigterm_ends
     from cptlab.sweeps.wandb.drive import Place, drive, refuse_agents, refuse_search, tracked, unreachable
+    from cptlab.sweeps.wandb.offline import run_offline
     from cptlab.sweeps.wandb.spec import Search
 
     search = Search(
@@ -56,10 +58,9 @@ def run(options: argparse.Namespace, overrides: list[str]) -> int:
         raise UserError(
             f"W&B does not answer ({why}), so no sweep can be created; add --offline to train here without it"
         )
-    if not why and not options.offline:
-        return drive(study, search, place)
-    from cptlab.sweeps.wandb.offline import run_offline
-
-    if why:
-        print(f"W&B does not answer ({why}): training here, offline; `wandb sync` sends the runs later", flush=True)
-    return run_offline(study, search, place)
+    with sigterm_ends():
+        if not why and not options.offline:
+            return drive(study, search, place)
+        if why:
+            print(f"W&B does not answer ({why}): training here, offline; `wandb sync` sends the runs later", flush=True)
+        return run_offline(study, search, place)

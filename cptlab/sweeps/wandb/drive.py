@@ -117,7 +117,9 @@ def told(study: Study, planned: list[PlannedPoint]) -> int:
     """Say what came of the points; the exit code."""
     states = [(point.path, state_of(point.path)) for point in planned]
     left = [(path, state) for path, state in states if state.status not in (DONE, RUNNING)]
-    say(f"{study.name}: {len(planned) - len(left)} of {len(planned)} points finished")
+    finished, running = (sum(state.status == which for _, state in states) for which in (DONE, RUNNING))
+    elsewhere = f", {running} trained by other processes" if running else ""
+    say(f"{study.name}: {finished} of {len(planned)} points finished{elsewhere}")
     for path, state in left:
         say(f"{state.status}: {path}" + (f": {state.reason}" if state.reason else ""))
     if left:

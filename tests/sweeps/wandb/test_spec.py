@@ -77,6 +77,15 @@ def test_a_dry_run_prints_a_sweep_that_yaml_reads(study, tmp_path):
     assert not list(tmp_path.glob("runs/.agents"))
 
 
+def test_a_point_is_the_same_run_whatever_sweep_hands_it_out(study, tmp_path, monkeypatch):
+    point = [*study, f"runs={tmp_path}"]
+    alone = check_points([point])[0].run_id
+    monkeypatch.setenv("WANDB_SWEEP_ID", "sw1")
+    (tmp_path / "grid.yaml").write_text("name: same\naxes: {seed: [0]}\n")
+    handed_out = tracked(read_study(tmp_path, point), "elsewhere").points[0]
+    assert check_points([handed_out])[0].run_id == alone
+
+
 METRIC, SHARE = "loss/fit/sums", ("mixture.domain_share",)
 SEARCHES = [Search(), Search("random", between=SHARE, runs=3), Search("bayes", METRIC, log=("tokens",), runs=3),
             Search("random", METRIC, 2, SHARE), Search("grid", METRIC, 1)]  # fmt: skip
