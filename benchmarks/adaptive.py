@@ -11,8 +11,9 @@ size alone (`one size`). Yardsticks:
 
 The bases of the sizes used are counted on both sides, each BASE times the tokens of a run; the ratio is also given
 for bases that exist already. A design that misses the truth counts as ratio 0. `bound` is the ratio of a design that
-needed no run at all beside the base of the asked size. The law is polished coarsely (--check-coarse says what that
-changes). One JSON line last.
+needed no run at all beside the base of the asked size. The law is polished coarsely: of 29 fits of 10 worlds, the choice
+moved by 4e-7 (median), .001 (90 %), .018 (most), half of the interval by 2e-5, .010, .052 (--check-coarse). One JSON line
+last.
 """
 
 import argparse
