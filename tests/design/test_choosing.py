@@ -8,6 +8,7 @@ import pytest
 from cptlab.design.bisect import bisect
 from cptlab.design.propose import following
 from cptlab.design.replay import fits_of, replay
+from cptlab.design.space import Point
 from cptlab.design.start import start
 from cptlab.design.state import state
 from cptlab.design.stop import half_widths, is_enough, sentence
@@ -85,6 +86,16 @@ def test_enough_needs_width_and_shares(known):
     assert not is_enough(now, 0.49)  # narrow enough, but three shares
     assert "fewer than 4 shares" in sentence(now, 0.49)
     assert sentence(now, 0.001).startswith("not enough: domain_share 0.")
+
+
+def test_a_choice_beyond_the_measured_shares_is_not_enough(runs, space, question):
+    done = [Point(space.sizes[0], space.tokens[0], share) for share in (0.1, 0.2, 0.3, 0.4)]
+    now = state(fits_of(runs(done), "dcpt", 60, 0), question)
+    beyond = type(now)(now.case, {"domain_share": 0.45}, {"domain_share": np.full(20, 0.45)}, now.kept[:20])
+    within = type(now)(now.case, {"domain_share": 0.38}, {"domain_share": np.full(20, 0.38)}, now.kept[:20])
+    assert not is_enough(beyond, 0.02)
+    assert "the choice lies beyond the measured shares, 0.1 to 0.4" in sentence(beyond, 0.02)
+    assert is_enough(within, 0.02)
 
 
 def test_half_of_an_interval_of_tokens_is_in_its_logarithm():
