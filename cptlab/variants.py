@@ -21,6 +21,7 @@ HOMES = {
     "objective": "cptlab.training.objective",
     "optimizer": "cptlab.optimizers",
     "adapter": "cptlab.adapters",
+    "vocab": "cptlab.vocabulary",
     "machine": "cptlab.training.machine",
     "tracking": "cptlab.training.tracking",
     "law": "cptlab.laws",

@@ -23,6 +23,7 @@ class Base:
     kind: `run` (trained by cptlab), `pretrained` (anything else), `scratch` (random weights).
     run_id, step, tokens, lr_history: of the run that trained it; None if not known.
     weights_sha256: of the safetensors files; "" for random weights.
+    vocab: what `vocab` changed of it before training (adapted_vocabulary.json); None = nothing.
     """
 
     kind: str
@@ -31,6 +32,7 @@ class Base:
     tokens: int | None = None
     weights_sha256: str = ""
     lr_history: dict | None = None
+    vocab: dict | None = None
 
 
 @dataclass(kw_only=True)

@@ -62,6 +62,8 @@ def row_choices(config: TrainConfig) -> dict:
         chosen["max_epochs"] = data.max_epochs
     if adapter := config.adapter.identity():
         chosen["adapter"] = adapter
+    if vocab := config.vocab.identity():
+        chosen["vocab"] = vocab
     return chosen
 
 

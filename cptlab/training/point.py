@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,11 +50,16 @@ def open_point(config: TrainConfig, known: dict[str, Any] | None = None) -> Poin
     if repr(config.model) not in known:
         known[repr(config.model)] = config.model.base(), config.model.folder()
     base, weights = known[repr(config.model)]
+    given, given_base = config, base  # the record is named by what was asked for, whatever was made of it
+    if config.vocab.identity():
+        config, base, weights = changed_vocabulary(config, base, known)
     text = repr((config.data, config.selection, str(weights)))
     if text not in known:
         known[text] = prepare(config.data, str(weights) if weights else None, config.selection)
         if weights and config.data.tokenizer != "auto":
             check_tokenizer(known[text], weights)
+        if weights:
+            check_rows(known[text], weights)
     corpora = known[text]
     stream = TokenStream.plan(
         {name: splits["train"] for name, splits in corpora.corpora.items()}, config.mixture, config.replay,
@@ -62,8 +68,20 @@ def open_point(config: TrainConfig, known: dict[str, Any] | None = None) -> Poin
         vocab_size=corpora.vocab_size, packing=config.data.packing, max_epochs=config.data.max_epochs,
         on_max_epochs=config.data.on_max_epochs,
     )  # fmt: skip
-    folder = RunFolder(Path(config.runs) / identify(config, corpora, base), writes=is_first_process())
+    folder = RunFolder(Path(config.runs) / identify(given, corpora, given_base), writes=is_first_process())
     return Point(config, corpora, base, stream, folder)
+
+
+def changed_vocabulary(config: TrainConfig, base: Base, known: dict[str, Any]) -> tuple[TrainConfig, Base, Path]:
+    """The configuration with a base that has the tokens of `vocab`; what follows sees a base like any other."""
+    from cptlab.training.build import silence_libraries
+    from cptlab.vocabulary.building.adapt import adapt
+
+    silence_libraries()
+    key = repr((config.model, config.vocab, config.data))
+    if key not in known:
+        known[key] = adapt(config.vocab, config.model, base, config.data)
+    return replace(config, model=known[key].model), known[key].base, known[key].folder
 
 
 def check_devices(machine: Machine) -> None:
@@ -90,4 +108,15 @@ def check_tokenizer(corpora: Corpora, weights: Path) -> None:
         raise UserError(
             f"data.tokenizer (hash {corpora.tokenizer_hash[:12]}) does not match the base in {weights} (hash"
             f" {expected[:12]}); leave data.tokenizer=auto to use the base's own"
+        )
+
+
+def check_rows(corpora: Corpora, weights: Path) -> None:
+    """UserError for a tokenizer with more tokens than the base embeds."""
+    config = json.loads((weights / "config.json").read_text("utf8"))
+    rows = (config.get("text_config") or config).get("vocab_size")
+    if rows is not None and corpora.vocab_size > rows:
+        raise UserError(
+            f"the tokenizer has {corpora.vocab_size} tokens and the base in {weights} embeds {rows}: take the base's"
+            " own (data.tokenizer=auto), or give the base new tokens with vocab=extend or vocab=replace"
         )
