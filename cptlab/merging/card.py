@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from cptlab.export.card import table
 from cptlab.merging.recipe import METHODS, Recipe
 
+PACKAGES = ("cptlab", "torch", "safetensors")
 SOURCES = {
     "linear": "Wortsman et al. 2022, arXiv 2203.05482",
     "slerp": "Shoemake 1985",
@@ -36,7 +37,7 @@ def card(
         ("tokenizer", tokenizer if keeps_embeddings or tokenizers_compared else "not compared: no tokenizer.json"),
         ("computed in", "float64, a tensor at a time"),
         ("stored as", dtype or "the first model's types"),
-        ("cptlab", version("cptlab")),
+        ("versions", ", ".join(f"{name} {installed(name)}" for name in PACKAGES if installed(name))),
         ("source", SOURCES[recipe.method]),
     ]
     return "\n\n".join([
@@ -60,3 +61,11 @@ def run_of(path: Path) -> str:
     """run_id of the cptlab run whose weights these are, "" if none."""
     record = path.parent / "run.json"
     return json.loads(record.read_text("utf8"))["run_id"] if path.name == "model" and record.is_file() else ""
+
+
+def installed(name: str) -> str:
+    """Version of an installed package, "" if it is not."""
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return ""

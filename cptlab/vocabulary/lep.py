@@ -72,8 +72,9 @@ class LearnedEmbeddingPropagation(Vocab):
             for index in range(new.vocab_size)
         ]
         tables = {"input": (base.inputs(), adapted.inputs())}
-        if (head := base.output()) is not None:
-            tables["output"] = head, adapted.output()
+        heads = base.output(), adapted.output()
+        if heads[0] is not None and heads[1] is not None:
+            tables["output"] = heads[0], heads[1]
         ids = {index: places[token] for index, token in old.names.items() if token in places}
         rows = Propagated(new.vocab_size + len(added), means(pieces, base.tokenizer.vocab_size), tables, copied)  # type: ignore[arg-type]
         counts = {"propagated": new.vocab_size - len(copied) + len(added), "copied": len(copied)}

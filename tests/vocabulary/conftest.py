@@ -58,3 +58,9 @@ def overrides(study, base_run, other_language, tmp_path):
         f"runs={tmp_path}/runs",
         f"data.cache_dir={tmp_path}/cache",
     ]
+
+
+@pytest.fixture
+def pretrained(overrides):
+    """The same run without a model; add `model.path=FOLDER`."""
+    return [*(each for each in overrides if not each.startswith("model.")), "model=pretrained"]

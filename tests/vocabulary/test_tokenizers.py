@@ -126,7 +126,7 @@ def test_an_added_special_token_keeps_its_id_though_the_model_grows():
     assert 4 in more.backend.get_added_tokens_decoder()
 
 
-@given(st.lists(st.sampled_from(PROSE[:3] + ["a miller", "grinds", "ää"]), min_size=1, max_size=4))
+@given(st.lists(st.sampled_from([*PROSE[:3], "a miller", "grinds", "ää"]), min_size=1, max_size=4))
 def test_pruned_text_is_cut_as_before(english, texts):
     used = {i for ids in english.encode(texts) for i in ids}
     kept = needed(spec_of(english), used)

@@ -35,16 +35,16 @@ def test_a_wrong_field_is_named(overrides, more, match):
     refused([*overrides, *more], match)
 
 
-def test_a_tokenizer_with_more_tokens_than_rows_is_refused_with_and_without_a_change(overrides, base_run, tmp_path):
+def test_a_tokenizer_with_more_tokens_than_rows_is_refused_with_and_without_a_change(pretrained, base_run, tmp_path):
     folder = shutil.copytree(base_run / "model", tmp_path / "short")
     tensors = load_file(folder / "model.safetensors")
     tensors["model.embed_tokens.weight"] = tensors["model.embed_tokens.weight"][:290].clone()
     save_file(tensors, folder / "model.safetensors", {"format": "pt"})
     config = json.loads((folder / "config.json").read_text()) | {"vocab_size": 290}
     (folder / "config.json").write_text(json.dumps(config))
-    path = ["model=pretrained", f"model.path={folder}"]
-    refused([*overrides, *path], "300 tokens and the base in .* embeds 290.*vocab=extend")
-    refused([*overrides, *path, "vocab=extend"], "300 tokens but the model embeds 290")
+    path = f"model.path={folder}"
+    refused([*pretrained, path], "300 tokens and the base in .* embeds 290.*vocab=extend")
+    refused([*pretrained, path, "vocab=extend"], "300 tokens but the model embeds 290")
 
 
 def test_a_stream_whose_tokenizer_would_change_is_refused(overrides):
@@ -62,11 +62,16 @@ def test_another_tokenizer_for_the_text_than_the_new_base_has_is_refused(overrid
 def test_text_that_was_cut_before_is_refused(overrides, base_run, tmp_path):
     built = open_point(compose_point(overrides)).corpora
     files = next(iter(built.corpora.values()))["train"].path
-    tokens = ["data=tokens", f"data.corpora={{prose: {files}}}", f"data.tokenizer={base_run}/model", "mixture=general_only"]
+    tokens = [
+        "data=tokens",
+        f"data.corpora={{prose: {files}}}",
+        f"data.tokenizer={base_run}/model",
+        "mixture=general_only",
+    ]
     kept = [o for o in overrides if not o.startswith(("data=", "data.corpora", "data.vocab_size"))]
     refused([*kept, *tokens, "vocab=extend"], "use data=files or data=hub|has no index")
 
 
-def test_an_instruct_model_of_another_width_is_refused(overrides, base_run, untied):
-    path = ["model=pretrained", f"model.path={untied}", "vocab=lep", f"vocab.base={base_run}", f"vocab.adapted={base_run}"]
-    refused([*overrides, *path], "models of one family and size")
+def test_an_instruct_model_of_another_width_is_refused(pretrained, base_run, untied):
+    path = [f"model.path={untied}", "vocab=lep", f"vocab.base={base_run}", f"vocab.adapted={base_run}"]
+    refused([*pretrained, *path], "models of one family and size")

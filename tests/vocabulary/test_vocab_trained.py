@@ -10,7 +10,6 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from cptlab.data.tokenizer import load_tokenizer
-from cptlab.errors import UserError
 from cptlab.records.run import read_rows
 from cptlab.sweeps.preflight import compose_point
 from cptlab.training.run import open_point, train_point
@@ -58,9 +57,9 @@ def test_every_variant_trains_and_its_model_has_the_new_tokenizer(overrides, bas
 
 
 @pytest.mark.parametrize("kind", ["tied", "untied"])
-def test_old_tokens_keep_their_logits_when_others_are_added(overrides, untied, base_run, kind):
+def test_old_tokens_keep_their_logits_when_others_are_added(pretrained, untied, base_run, kind):
     base = untied if kind == "untied" else base_run / "model"
-    point = open_point(compose_point([*overrides, "model=pretrained", f"model.path={base}", *VARIANTS["extend"]]))
+    point = open_point(compose_point([*pretrained, f"model.path={base}", *VARIANTS["extend"]]))
     folder = point.config.model.folder()
     before, after = load_file(base / "model.safetensors"), load_file(folder / "model.safetensors")
     assert before.keys() == after.keys()
@@ -72,8 +71,8 @@ def test_old_tokens_keep_their_logits_when_others_are_added(overrides, untied, b
     assert torch.equal(logits(folder, ids)[:, :300], logits(base, ids)[:, :300])
 
 
-def test_padding_of_the_base_is_given_to_new_tokens_and_what_is_left_stays_padding(overrides, untied):
-    point = open_point(compose_point([*overrides, "model=pretrained", f"model.path={untied}", *VARIANTS["extend"],
+def test_padding_of_the_base_is_given_to_new_tokens_and_what_is_left_stays_padding(pretrained, untied):
+    point = open_point(compose_point([*pretrained, f"model.path={untied}", *VARIANTS["extend"],
                                       "vocab.tokens=5"]))  # fmt: skip
     old, new = (load_file(f / "model.safetensors")["lm_head.weight"] for f in (untied, point.config.model.folder()))
     assert old.shape == new.shape == (320, 16)
@@ -86,7 +85,9 @@ def test_a_new_token_is_the_mean_of_what_the_base_cuts_it_into(overrides, base_r
     point = open_point(compose_point([*overrides, *VARIANTS["extend"]]))
     folder = point.config.model.folder()
     old, new = load_tokenizer(str(base_run / "model")), load_tokenizer(str(folder))
-    table, grown = (load_file(f / "model.safetensors")["model.embed_tokens.weight"] for f in (base_run / "model", folder))
+    table, grown = (
+        load_file(f / "model.safetensors")["model.embed_tokens.weight"] for f in (base_run / "model", folder)
+    )
     for index in (300, 329):
         parts = next(old.encode([new.decode([index])]))
         if "�" not in new.decode([index]):
@@ -97,7 +98,9 @@ def test_tokens_that_both_tokenizers_have_keep_their_embedding(overrides, base_r
     point = open_point(compose_point([*overrides, *VARIANTS["replace"]]))
     folder = point.config.model.folder()
     old, new = load_tokenizer(str(base_run / "model")).backend, load_tokenizer(str(folder)).backend
-    table, made = (load_file(f / "model.safetensors")["model.embed_tokens.weight"] for f in (base_run / "model", folder))
+    table, made = (
+        load_file(f / "model.safetensors")["model.embed_tokens.weight"] for f in (base_run / "model", folder)
+    )
     shared = set(old.get_vocab()) & set(new.get_vocab())
     assert len(shared) >= 257
     for token in shared:
@@ -119,9 +122,9 @@ def test_pruned_tokens_keep_their_logits(overrides, base_run):
     assert config["vocab_size"] % 64 == 0
 
 
-def test_lep_gives_the_adapted_bases_tokens_to_an_instruct_model(overrides, base_run, tmp_path):
+def test_lep_gives_the_adapted_bases_tokens_to_an_instruct_model(overrides, pretrained, base_run):
     adapted, _ = train([*overrides, *VARIANTS["extend"]])
-    point = open_point(compose_point([*overrides, "model=pretrained", f"model.path={base_run}", "vocab=lep",
+    point = open_point(compose_point([*pretrained, f"model.path={base_run}", "vocab=lep",
                                       f"vocab.base={base_run}", f"vocab.adapted={adapted.folder}"]))  # fmt: skip
     folder = point.config.model.folder()
     got, want = (load_file(f / "model.safetensors") for f in (folder, adapted.folder / "model"))
@@ -138,7 +141,7 @@ def test_a_killed_run_goes_on_and_exports_with_its_own_tokens(overrides, tmp_pat
     outcome, facts = train(arguments)
     done = export(outcome.folder, tmp_path / "final")
     assert done.reloaded.exact
-    assert "extend, tokens 30" in (tmp_path / "final/README.md").read_text()
+    assert "| vocab | extend, init mean" in (tmp_path / "final/README.md").read_text()
     half = export(outcome.folder, tmp_path / "half", step="4")
     assert load_tokenizer(str(half.folder)).hash == facts["tokenizer_hash"]
     rows = read_rows(outcome.folder)

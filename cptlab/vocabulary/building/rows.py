@@ -19,7 +19,10 @@ COLUMNS = 256  # of a table that are in float64 at once
 class Rows(Protocol):
     """How the tables of a base become those of another vocabulary."""
 
-    size: int  # rows of the new tables before padding
+    @property
+    def size(self) -> int:
+        """Rows of the new tables before padding."""
+        ...
 
     def apply(self, side: str, old: Tensor, rows: int) -> Tensor:
         """(rows, ...) of the type of `old` (old rows, ...); rows >= size, side is `input` or `output`."""
