@@ -43,7 +43,7 @@ def run(options: argparse.Namespace) -> int:
     names = ("base", "instruct", "t", "density", "scale")
     given = {name: getattr(options, name) for name in names if hasattr(options, name)}
     weights = tuple(getattr(options, "weights", ())) or ((options.weight,) if hasattr(options, "weight") else ())
-    method = ALIASES.get(options.method, options.method)
+    method = str(ALIASES.get(options.method, options.method))
     recipe = Recipe(method, tuple(options.models), weights=weights, **given)
     done = merge(recipe, options.to, options.dtype, options.keep_embeddings)
     kept = f", {done.kept} of them as in the first model" if done.kept else ""

@@ -12,6 +12,8 @@ from collections.abc import Iterable
 import numpy as np
 from scipy.sparse import coo_array, csr_array
 
+from cptlab.vocabulary.building.rows import lengths
+
 WINDOW = 5  # tokens to either side
 DIMENSIONS = 100
 SMOOTHING = 0.75  # exponent of context counts, as in word2vec
@@ -55,7 +57,7 @@ def token_vectors(texts: Iterable[list[int]], size: int) -> np.ndarray:
     from scipy.sparse.linalg import svds
 
     information = mutual_information(counts(texts, size))
-    seen = np.flatnonzero(np.diff(information.indptr))
+    seen = np.flatnonzero(lengths(information))
     dimensions = min(DIMENSIONS, len(seen) - 2)
     vectors = np.zeros((size, max(dimensions, 1)))
     if dimensions < 1:

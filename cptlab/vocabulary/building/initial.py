@@ -11,7 +11,7 @@ from scipy.sparse import csr_array, vstack
 from cptlab.data.tokenizer import Tokenizer
 from cptlab.vocabulary.building.focus import similar_rows, token_vectors
 from cptlab.vocabulary.building.old import OldBase
-from cptlab.vocabulary.building.rows import Transfer, means
+from cptlab.vocabulary.building.rows import Transfer, lengths, means
 from cptlab.vocabulary.building.surface import cutter, surfaces
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def rows_of_added(
     if init == "focus":
         vectors = token_vectors(new.encode(text.train), new.vocab_size)
         mix, similar = with_similar(mix, vectors, missing, kept)
-    empty = int((np.diff(mix.indptr) == 0).sum())
+    empty = int((lengths(mix) == 0).sum())
     notes = {"by_similarity": similar, "by_mean_of_parts": len(missing) - similar - empty, "by_mean_of_all": empty}
     whole = spread(mix, missing, new.vocab_size)
     padding = old.ends.rows - 1 if old.ends.rows > old.tokenizer.vocab_size else -1
@@ -55,12 +55,12 @@ def with_similar(
     pointed = csr_array((weights.data, columns, weights.indptr), shape=(len(chosen), mix.shape[1]))
     place = np.arange(len(missing))
     place[chosen] = len(missing) + np.arange(len(chosen))
-    return csr_array(vstack([mix, pointed], format="csr")[place]), len(chosen)
+    return csr_array(csr_array(vstack([mix, pointed]))[place]), len(chosen)
 
 
 def spread(mix: csr_array, at: np.ndarray, rows: int) -> csr_array:
     """The rows of `mix` at the places `at` of a matrix of `rows` rows, empty elsewhere; `at` rises."""
-    lengths = np.zeros(rows, np.int64)
-    lengths[at] = np.diff(mix.indptr)
-    pointers = np.concatenate([[0], np.cumsum(lengths)])
+    sizes = np.zeros(rows, np.int64)
+    sizes[at] = lengths(mix)
+    pointers = np.concatenate([[0], np.cumsum(sizes)])
     return csr_array((mix.data, mix.indices, pointers), shape=(rows, mix.shape[1]))

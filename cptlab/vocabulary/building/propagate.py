@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.sparse import csr_array
 
+from cptlab.vocabulary.building.rows import lengths
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -47,7 +49,7 @@ class Propagated:
 
         base, adapted = (table.double().numpy() for table in self.tables[side])
         instruct = old.double().numpy()
-        used = np.flatnonzero(np.diff(self.mix.indptr) > 0)
+        used = np.flatnonzero(lengths(self.mix) > 0)
         mix = self.mix[used]
         shared = self.mix.shape[1]
         made = np.tile(instruct.mean(0), (rows, 1))

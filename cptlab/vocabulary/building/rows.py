@@ -72,7 +72,7 @@ class Transfer:
         kept = np.full(rows, self.padding, np.int64)
         kept[: self.size] = self.kept
         copied = torch.from_numpy(kept >= 0)
-        mixed = np.flatnonzero((self.kept < 0) & (np.diff(self.mix.indptr) > 0))
+        mixed = np.flatnonzero((self.kept < 0) & (lengths(self.mix) > 0))
         new = torch.empty(rows, flat.shape[1], dtype=old.dtype)
         weights = self.mix[mixed]
         for start in range(0, flat.shape[1], COLUMNS):
@@ -87,13 +87,18 @@ class Transfer:
 def means(pieces: Iterable[list[int]], columns: int) -> csr_array:
     """(number of pieces, columns): each row weighs the ids of one list equally; an empty list gives an empty row."""
     lists = list(pieces)
-    lengths = np.array([len(ids) for ids in lists], np.int64)
+    sizes = np.array([len(ids) for ids in lists], np.int64)
     flat = np.array([index for ids in lists for index in ids], np.int64)
-    weights = np.repeat(1.0 / np.maximum(lengths, 1), lengths)
-    pointers = np.concatenate([[0], np.cumsum(lengths)])
+    weights = np.repeat(1.0 / np.maximum(sizes, 1), sizes)
+    pointers = np.concatenate([[0], np.cumsum(sizes)])
     made = csr_array((weights, flat, pointers), shape=(len(lists), columns))
     made.sum_duplicates()
     return made
+
+
+def lengths(matrix: csr_array) -> np.ndarray:
+    """Entries of each row."""
+    return np.diff(np.asarray(matrix.indptr))
 
 
 def padded(size: int, pad_to: int) -> int:
