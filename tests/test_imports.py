@@ -26,7 +26,7 @@ ALLOWED = {
     "optimizers": set(),
     "adapters": set(),
     "vocabulary": {"data", "models"},
-    "merging": {"data", "models", "export"},
+    "merging": {"data", "models", "export", "training"},
     "selection": {"data", "models"},
     "training": {
         "data",

@@ -15,6 +15,7 @@ from cptlab.merging.recipe import Recipe
 from cptlab.models.base import weights_sha256
 from cptlab.models.ends import ends_of
 from cptlab.models.tensor_files import FLOATS, TYPES, TensorFolder, copy_files, model_folder, write_like
+from cptlab.training.build import silence_libraries
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -49,7 +50,7 @@ def merge(recipe: Recipe, to: Path, dtype: str = "", keep_embeddings: bool = Fal
     places = [(role, model_folder(path, role)) for role, path in recipe.roles]
     folders = [TensorFolder(path) for _, path in places]
     first = folders[0]
-    ends = frozenset(ends_of(first).names) if keep_embeddings else frozenset()
+    ends = embeddings_of(first) if keep_embeddings else frozenset()
     check_tensors(folders, ends)
     compared = not keep_embeddings and check_tokenizers([path for _, path in places])
     fixed = ends | {name for name, entry in first.entries.items() if entry.dtype not in FLOATS}
@@ -69,6 +70,12 @@ def merge(recipe: Recipe, to: Path, dtype: str = "", keep_embeddings: bool = Fal
         text = card(recipe, sums, done.weights_sha256, keep_embeddings, compared, dtype)
         (folder / "README.md").write_text(text, "utf8")
     return done
+
+
+def embeddings_of(folder: TensorFolder) -> frozenset[str]:
+    """Names of the tensors of input embeddings and head."""
+    silence_libraries()
+    return frozenset(ends_of(folder).names)
 
 
 def merger(

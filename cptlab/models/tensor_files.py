@@ -37,6 +37,7 @@ class Entry:
     file: str
     dtype: str  # of TYPES
     shape: tuple[int, ...]
+    start: int = 0  # of its bytes in the file
 
     @property
     def nbytes(self) -> int:
@@ -51,21 +52,27 @@ class TensorFolder:
         """UserError where the folder holds no safetensors files, or broken ones."""
         self.path = path
         self.entries: dict[str, Entry] = {}
-        self._open: dict[str, Any] = {}
         for file in tensor_files(path):
-            head = read_head(file)
+            head, start = read_head(file)
             for name, entry in head.items():
                 if entry["dtype"] not in TYPES:
                     raise UserError(f"{file}: tensor {name} is of type {entry['dtype']}, which cptlab does not read")
-                self.entries[name] = Entry(file.name, entry["dtype"], tuple(entry["shape"]))
+                self.entries[name] = Entry(
+                    file.name, entry["dtype"], tuple(entry["shape"]), start + entry["data_offsets"][0]
+                )  # fmt: skip
 
     def __getitem__(self, name: str) -> Tensor:
-        from safetensors import safe_open
+        import torch
 
-        file = self.entries[name].file
-        if file not in self._open:
-            self._open[file] = safe_open(self.path / file, "pt")
-        return self._open[file].get_tensor(name)
+        entry = self.entries[name]
+        kind = getattr(torch, TYPES[entry.dtype][1])
+        if not entry.nbytes:
+            return torch.empty(entry.shape, dtype=kind)
+        buffer = bytearray(entry.nbytes)  # read, not mapped: a mapped file stays in the memory of the process
+        with (self.path / entry.file).open("rb") as handle:
+            handle.seek(entry.start)
+            handle.readinto(buffer)
+        return torch.frombuffer(buffer, dtype=kind).reshape(entry.shape)
 
 
 def model_folder(path: str | Path, key: str) -> Path:
@@ -95,8 +102,8 @@ def tensor_files(folder: Path) -> list[Path]:
     return files
 
 
-def read_head(file: Path) -> dict[str, Any]:
-    """{tensor: dtype, shape, data_offsets} of one file. UserError where it was cut or is no safetensors file."""
+def read_head(file: Path) -> tuple[dict[str, Any], int]:
+    """({tensor: dtype, shape, data_offsets}, where the data starts). UserError where the file was cut or is another."""
     size = file.stat().st_size
     with file.open("rb") as handle:
         length = int.from_bytes(handle.read(8), "little")
@@ -110,7 +117,7 @@ def read_head(file: Path) -> dict[str, Any]:
     end = max((entry["data_offsets"][1] for entry in head.values()), default=0)
     if 8 + length + end != size:
         raise UserError(f"{file} is {size} bytes but its head promises {8 + length + end}; fetch or save it again")
-    return head
+    return head, 8 + length
 
 
 def write_file(file: Path, entries: Mapping[str, Entry], tensor: Callable[[str], Tensor]) -> None:

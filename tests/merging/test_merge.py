@@ -193,7 +193,7 @@ def test_written_files_are_safetensors_files_of_every_type(tmp_path):
     for name, tensor in load_file(tmp_path / "x.safetensors").items():
         assert torch.equal(tensor, made[name])
     save_file(made, tmp_path / "y.safetensors")
-    ours, theirs = (read_head(tmp_path / f"{name}.safetensors") for name in "xy")
+    ours, theirs = (read_head(tmp_path / f"{name}.safetensors")[0] for name in "xy")
     assert {n: (e["dtype"], e["shape"]) for n, e in ours.items()} == {
         n: (e["dtype"], e["shape"]) for n, e in theirs.items()
     }

@@ -191,3 +191,17 @@ def test_ids_that_moved_are_found(english):
     wrong = Tokenizer(by_hand(["a", "b"], []).backend, 0, 2, "")
     with pytest.raises(UserError, match="cannot be changed"):
         check_ids(english, wrong, {5: 5})
+
+
+def test_a_sentencepiece_tokenizer_gets_characters_and_merges_and_still_decodes():
+    old = sentencepiece_like()
+    text = ["жя ab жя c", "жя жя\n"] * 5
+    characters = missing_characters(old, text, 10, 2)
+    spec = with_tokens(spec_of(old), old.vocab_size, characters, [])
+    learnt = learn(reloaded(spec, END_OF_TEXT), text, 10, 2)
+    first = old.vocab_size + len(characters)
+    new = reloaded(with_tokens(spec, first, learnt.tokens, learnt.merges), END_OF_TEXT)
+    ids = next(new.encode(["жя ab ф\n"]))
+    assert [new.backend.id_to_token(i) for i in ids][:2] == ["▁жя", "▁ab"]
+    assert new.decode(ids) == "жя ab ф\n"
+    assert "▁ab" in learnt.tokens
