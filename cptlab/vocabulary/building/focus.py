@@ -65,7 +65,7 @@ def token_vectors(texts: Iterable[list[int]], size: int) -> np.ndarray:
     dense = information[seen][:, seen]
     left, values, _ = svds(dense, k=dimensions, v0=np.ones(len(seen)))
     order = np.argsort(-values)
-    vectors[seen] = left[:, order] * np.sqrt(values[order])
+    vectors[seen] = left[:, order] * np.sqrt(values[order])  # type: ignore[index]
     return vectors
 
 

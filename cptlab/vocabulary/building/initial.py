@@ -52,7 +52,7 @@ def with_similar(
     chosen = np.flatnonzero(seen[missing])
     weights = similar_rows(vectors[missing[chosen]], vectors[overlap])
     columns = kept[overlap][weights.indices]
-    pointed = csr_array((weights.data, columns, weights.indptr), shape=(len(chosen), mix.shape[1]))
+    pointed = csr_array((weights.data, columns, weights.indptr), shape=(len(chosen), mix.shape[1]))  # type: ignore[index]
     place = np.arange(len(missing))
     place[chosen] = len(missing) + np.arange(len(chosen))
     return csr_array(csr_array(vstack([mix, pointed]))[place]), len(chosen)
@@ -63,4 +63,4 @@ def spread(mix: csr_array, at: np.ndarray, rows: int) -> csr_array:
     sizes = np.zeros(rows, np.int64)
     sizes[at] = lengths(mix)
     pointers = np.concatenate([[0], np.cumsum(sizes)])
-    return csr_array((mix.data, mix.indices, pointers), shape=(rows, mix.shape[1]))
+    return csr_array((mix.data, mix.indices, pointers), shape=(rows, mix.shape[1]))  # type: ignore[index]

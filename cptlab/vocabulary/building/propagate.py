@@ -51,7 +51,7 @@ class Propagated:
         instruct = old.double().numpy()
         used = np.flatnonzero(lengths(self.mix) > 0)
         mix = self.mix[used]
-        shared = self.mix.shape[1]
+        shared = self.mix.shape[1]  # type: ignore[index]
         made = np.tile(instruct.mean(0), (rows, 1))
         count = min(self.size, len(adapted))
         made[:count] = propagated(mix @ base[:shared], mix @ instruct[:shared], adapted[:count])
