@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import sys
 
-from cptlab import corpus_cli, metrics_cli
+from cptlab import corpus_cli, metrics_cli, vocab_cli
 from cptlab.design import cli as design_cli
 from cptlab.doctor import cli as doctor_cli
 from cptlab.errors import UserError
 from cptlab.export import cli as export_cli
 from cptlab.launch import refuse, split_arguments, stop
+from cptlab.merging import cli as merging_cli
 from cptlab.sweeps import cli as sweeps_cli
 from cptlab.sweeps.wandb import cli as wandb_cli
 
@@ -26,6 +27,8 @@ def main(arguments: list[str] | None = None) -> None:
     doctor_cli.add_commands(commands)
     design_cli.add_commands(commands)
     metrics_cli.add_commands(commands)
+    vocab_cli.add_commands(commands)
+    merging_cli.add_commands(commands)
     flags, overrides = split_arguments(sys.argv[1:] if arguments is None else arguments)
     options = parser.parse_args(flags)
     try:
@@ -37,6 +40,10 @@ def main(arguments: list[str] | None = None) -> None:
             code = design_cli.run(options, overrides)
         elif options.command in metrics_cli.COMMANDS:
             code = metrics_cli.run(options)
+        elif options.command == "vocab":
+            code = vocab_cli.run(overrides)
+        elif options.command == "merge":
+            code = merging_cli.run(options)
         elif options.command == "doctor":
             code = doctor_cli.run(overrides)
         elif options.command == wandb_cli.COMMAND:

@@ -19,6 +19,7 @@ from cptlab.training.machine import Machine
 from cptlab.training.objective import Objective
 from cptlab.training.tracking import Tracking
 from cptlab.variants import HOMES, discover_group
+from cptlab.vocabulary.base import Vocab
 
 
 @dataclass
@@ -84,6 +85,7 @@ class TrainConfig:
     """One run: what is trained on which text, how, for how long, where it is recorded."""
 
     model: Model = MISSING
+    vocab: Vocab = MISSING
     data: DataSource = MISSING
     selection: Selection = MISSING
     mixture: Mixture = MISSING

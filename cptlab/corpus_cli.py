@@ -87,6 +87,10 @@ def configured(overrides: list[str]) -> tuple[DataSource, Place, str | None, Sel
     weights = config.model.folder()
     if weights and not weights.is_dir() and config.data.tokenizer == "auto":
         config.model.base()  # says what is missing
+    if config.vocab.identity():
+        from cptlab.vocabulary.building.adapt import adapt
+
+        weights = adapt(config.vocab, config.model, config.model.base(), config.data).folder
     base = str(weights) if weights else None
     return config.data, find(config.data, base, config.selection), base, config.selection
 

@@ -11,6 +11,7 @@ from cptlab.variants import discover
 
 TRAIN_GROUPS = [
     "model",
+    "vocab",
     "data",
     "selection",
     "mixture",
@@ -25,6 +26,7 @@ TRAIN_GROUPS = [
 ]
 NEEDS = {
     "model=pretrained": ["model.path=x"],
+    "vocab=lep": ["vocab.base=x", "vocab.adapted=x"],
     "selection=perplexity": ["selection.model=x"],
     "selection=dsir": ["selection.target=x"],
     "selection=got_d": ["selection.target=x"],

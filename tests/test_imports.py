@@ -27,6 +27,8 @@ ALLOWED = {
     "optimizers": set(),
     "adapters": set(),
     "regularizers": set(),
+    "vocabulary": {"data", "models"},
+    "merging": {"data", "models", "export", "training"},
     "selection": {"data", "models"},
     "training": {
         "data",
@@ -39,6 +41,7 @@ ALLOWED = {
         "optimizers",
         "adapters",
         "regularizers",
+        "vocabulary",
     },
     "sweeps": {"config", "records", "training", "launch"},
     "export": {"data", "models", "records", "training"},
@@ -48,6 +51,7 @@ ALLOWED = {
 HOMES_OF = {
     "transformers": {
         "models/base.py",
+        "models/ends.py",
         "models/tiny.py",
         "models/pretrained.py",
         "training/network.py",

@@ -13,7 +13,7 @@ import yaml
 
 from cptlab.export.record import Recorded
 
-RECIPE = ("mixture", "replay", "selection", "lr_schedule", "optimizer", "objective", "adapter", "machine")
+RECIPE = ("vocab", "mixture", "replay", "selection", "lr_schedule", "optimizer", "objective", "adapter", "machine")
 BESIDES = ("variant", "threads", "workers")  # said elsewhere, or without influence on the numbers
 
 

@@ -26,6 +26,7 @@ class Base:
     lr_history: {peak_lr, schedule, tokens, tokens_per_step} of that run, and of its own base under `before`; or as
         declared for an open model; None if not known.
     weights_sha256: of the safetensors files; "" for random weights.
+    vocab: what `vocab` changed of it before training (adapted_vocabulary.json); None = nothing.
     """
 
     kind: str
@@ -34,6 +35,7 @@ class Base:
     tokens: int | None = None
     weights_sha256: str = ""
     lr_history: dict | None = None
+    vocab: dict | None = None
 
 
 @dataclass(kw_only=True)

@@ -68,6 +68,8 @@ def row_choices(config: TrainConfig) -> dict:
         chosen["adapter"] = adapter
     if regularizer := config.regularizer.identity(config.model.folder()):
         chosen["regularizer"] = regularizer
+    if vocab := config.vocab.identity():
+        chosen["vocab"] = vocab
     return chosen
 
 

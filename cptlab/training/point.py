@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,8 +50,11 @@ def open_point(config: TrainConfig, known: dict[str, Any] | None = None, here: b
     if repr(config.model) not in known:
         known[repr(config.model)] = config.model.base(), config.model.folder()
     base, weights = known[repr(config.model)]
-    described = check_together(config, weights, known, here)
     config.lr_schedule = config.lr_schedule.after(final_lr(asdict(base)), config.optimizer.peak_lr)
+    given, given_base = config, base  # the record is named by what was asked for, whatever was made of it
+    if config.vocab.identity():
+        config, base, weights = changed_vocabulary(config, base, known)
+    described = check_together(config, weights, known, here)
     text = repr((config.data, config.selection, str(weights)))
     if text not in known:
         known[text] = prepare(config.data, str(weights) if weights else None, config.selection)
@@ -71,8 +74,20 @@ def open_point(config: TrainConfig, known: dict[str, Any] | None = None, here: b
     config.regularizer.check_data(list(corpora.corpora), config.data.general, weights)
     if trunk:
         refuse_other_order(config, stream)
-    identity = identify(config, corpora, base, trunk.of_branch() if trunk else None)
+    identity = identify(given, corpora, given_base, trunk.of_branch() if trunk else None)
     return Point(config, corpora, base, stream, RunFolder(Path(config.runs) / identity, is_first_process()), trunk)
+
+
+def changed_vocabulary(config: TrainConfig, base: Base, known: dict[str, Any]) -> tuple[TrainConfig, Base, Path]:
+    """The configuration with a base that has the tokens of `vocab`; what follows sees a base like any other."""
+    from cptlab.training.build import silence_libraries
+    from cptlab.vocabulary.building.adapt import adapt
+
+    silence_libraries()
+    key = repr((config.model, config.vocab, config.data))
+    if key not in known:
+        known[key] = adapt(config.vocab, config.model, base, config.data)
+    return replace(config, model=known[key].model), known[key].base, known[key].folder
 
 
 def check_together(config: TrainConfig, weights: Path | None, known: dict[str, Any], here: bool) -> dict[str, Any]:

@@ -1,0 +1,1 @@
+"""Models of one base made into one, tensor by tensor."""

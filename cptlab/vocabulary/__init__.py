@@ -1,0 +1,1 @@
+"""How a run changes the vocabulary of its base before it trains."""

@@ -1,0 +1,1 @@
+"""Tokenizers and rows of embeddings for another vocabulary, written as a base of its own."""
