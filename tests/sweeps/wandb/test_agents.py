@@ -121,9 +121,20 @@ def test_fit_law_fits_the_sweep_as_it_fits_the_records(swept, tmp_path):
         [f"source.path={runs}"],
     ):
         out = tmp_path / str(len(answers))
-        more = ["law=mixing", "num_draws=20", "report=false", "compare=false", "heldout=false", f"out={out}"]
+        more = [
+            "law=mixing",
+            "law.reference=prose",
+            "num_draws=20",
+            "report=false",
+            "compare=false",
+            "heldout=false",
+            f"out={out}",
+        ]
         done = subprocess.run([sys.executable, "fit_law.py", *source, *more], cwd=ROOT, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         answers.append(json.loads((out / "fit.json").read_text()))
-    assert answers[0] == answers[1]
+    for logged, recorded in zip(*answers, strict=True):  # their order decides only the last digits and the resamples
+        assert logged["num_points"] == recorded["num_points"]
+        for name, parameter in recorded["parameters"].items():
+            assert logged["parameters"][name]["value"] == pytest.approx(parameter["value"], rel=1e-3)
     assert {fit["num_runs"] for fit in answers[0]} == {4}
