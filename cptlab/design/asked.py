@@ -10,7 +10,7 @@ import numpy as np
 from cptlab.design.space import Point, Space, even_shares
 from cptlab.errors import UserError
 from cptlab.sweeps.preflight import compose_points
-from cptlab.sweeps.shape import count, of_tiny
+from cptlab.sweeps.shape import count, counted, tiny
 
 if TYPE_CHECKING:
     from cptlab.config import TrainConfig
@@ -79,8 +79,7 @@ def asked_of(study: Study, question: Question) -> Asked:
 
 def size_of(config: TrainConfig) -> int:
     """N without embeddings, also where the base of a tiny model is not trained yet."""
-    tiny = hasattr(config.model, "dimensions")
-    return (of_tiny(config.model, 0) if tiny else count(config, 0)).nonembed
+    return (counted(*tiny(config.model, 0)) if hasattr(config.model, "dimensions") else count(config, 0)).nonembed
 
 
 def _near(values: np.ndarray, wanted: float, name: str, study: Study) -> np.ndarray:
