@@ -80,6 +80,7 @@ def ours(tiny: bool, size: str, documents: int = 1, **settings) -> dict:
 
     from cptlab.mixtures.static import Static
     from cptlab.optimizers.adamw import AdamW
+    from cptlab.regularizers.none import NoRegularizer
     from cptlab.replay.none import NoReplay
     from cptlab.schedules.constant import Constant
     from cptlab.training.build import attention_of, prepare_torch, silence_libraries
@@ -96,7 +97,7 @@ def ours(tiny: bool, size: str, documents: int = 1, **settings) -> dict:
         ends = []
 
         class Clock(L.Callback):
-            progress = SimpleNamespace(meter=None)
+            progress, folder = SimpleNamespace(meter=None), SimpleNamespace(path=None)
             resume = SimpleNamespace(step=0)
 
             def on_train_batch_end(self, trainer, module, *_) -> None:
@@ -114,6 +115,7 @@ def ours(tiny: bool, size: str, documents: int = 1, **settings) -> dict:
             machine=machine, model=SimpleNamespace(folder=lambda: None), objective=CLM(), optimizer=AdamW(),
             lr_schedule=Constant(warmup_tokens=0), tokens_total=stream.steps * stream.tokens_per_step, seed=0,
             data=SimpleNamespace(sequence_length=shape.length, general="made up"), mixture=Static(), replay=NoReplay(),
+            regularizer=NoRegularizer(),
         )  # fmt: skip
         prepare_torch(config)
         model = shape.build(cuda).to("cpu").train()  # weights drawn where it is fast; the trainer moves them itself
@@ -131,7 +133,7 @@ def Unused(resume):  # noqa: N802 - stands for a class
     import lightning as L
 
     callback = L.Callback()
-    callback.resume = resume
+    callback.resume, callback.first = resume, L.Callback()
     return callback
 
 

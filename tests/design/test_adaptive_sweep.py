@@ -29,6 +29,7 @@ def write_study(folder, study, **changes):
         "fixed": fixed | {"model.base_run": f"{folder.parent}/bases/w${{.width}}", "evaluation.points": 6},
         "axes": {"model.width": [12, 8], "mixture.domain_share": [0, 0.5, 1]}, "seeds": [0, 1],
     } | changes  # fmt: skip
+    grid["fixed"] = {key: value for key, value in grid["fixed"].items() if key not in grid["axes"]}
     folder.mkdir(exist_ok=True)
     (folder / "bases.yaml").write_text(yaml.safe_dump(bases))
     (folder / "grid.yaml").write_text(yaml.safe_dump(grid))
