@@ -42,6 +42,8 @@ def variant(group: str, name: str | None = None) -> Callable[[T], T]:
         known = _VARIANTS[group].setdefault(key, cls)
         if known is not cls and known.__module__ != cls.__module__:
             raise ValueError(f"{group}={key} is defined twice: {known.__module__} and {cls.__module__}")
+        if taken := {"group", "variant_name"} & set(getattr(cls, "__dataclass_fields__", ())):
+            raise ValueError(f"{group}={key} has a field {taken.pop()}, which every variant has as its place")
         cls.group, cls.variant_name = group, key  # type: ignore[attr-defined]
         return cls
 

@@ -65,7 +65,7 @@ class WandB(Tracking):
     project: str = "cptlab"
     mode: str = "online"  # online or offline
     folder: str = "runs"  # the W&B files go to <folder>/wandb
-    group: str = ""  # of runs on W&B's pages; empty: WANDB_RUN_GROUP, or none
+    run_group: str = ""  # of runs on W&B's pages; empty: WANDB_RUN_GROUP, or none
     _run: Any = field(default=None, init=False, repr=False, metadata={"omegaconf_ignore": True})
     _record: Any = field(default=None, init=False, repr=False, metadata={"omegaconf_ignore": True})
     _caught_up: bool = field(default=False, init=False, repr=False, metadata={"omegaconf_ignore": True})
@@ -104,7 +104,7 @@ class WandB(Tracking):
         import wandb
 
         return wandb.init(
-            project=self.project, group=self.group or None, mode=mode, dir=self.folder, name=facts["run_id"],  # pyright: ignore
+            project=self.project, group=self.run_group or None, mode=mode, dir=self.folder, name=facts["run_id"],  # pyright: ignore
             config=facts, settings=wandb.Settings(
                 silent=True, console="off", finish_timeout=SENDING, finish_timeout_raises=True
             ),

@@ -46,8 +46,8 @@ def tracked(study: Study, project: str) -> Study:
     project: "" = the study's tracking.project, or cptlab.
     """
     named = settings([each for each in study.points[0] if each.startswith("tracking.project=")])
-    own = [f"tracking.project={project or named.get('tracking.project', 'cptlab')}", f"tracking.group={study.name}"]
-    more = ("tracking=", "tracking.project=", "tracking.group=")
+    own = [f"tracking.project={project or named.get('tracking.project', 'cptlab')}", f"tracking.run_group={study.name}"]
+    more = ("tracking=", "tracking.project=", "tracking.run_group=")
     points = [
         ["tracking=wandb", *(each for each in point if not each.startswith(more)), *own] for point in study.points
     ]
