@@ -7,6 +7,7 @@ import importlib
 import pkgutil
 import re
 from collections.abc import Callable
+from dataclasses import fields, is_dataclass
 from typing import TypeVar
 
 # Config group -> package of one file a variant, or the one module that holds them all.
@@ -42,8 +43,8 @@ def variant(group: str, name: str | None = None) -> Callable[[T], T]:
         known = _VARIANTS[group].setdefault(key, cls)
         if known is not cls and known.__module__ != cls.__module__:
             raise ValueError(f"{group}={key} is defined twice: {known.__module__} and {cls.__module__}")
-        if taken := {"group", "variant_name"} & set(getattr(cls, "__dataclass_fields__", ())):
-            raise ValueError(f"{group}={key} has a field {taken.pop()}, which every variant has as its place")
+        if is_dataclass(cls) and any(field.name == "group" for field in fields(cls)):
+            raise ValueError(f"{group}={key} has a field `group`, which hides the group that every variant names")
         cls.group, cls.variant_name = group, key  # type: ignore[attr-defined]
         return cls
 
