@@ -167,6 +167,7 @@ class Checkpointing(L.Callback):
 
 def write_last_rows(recorder: Recorder, module: CPTModule) -> None:
     """Measure after the last step, unless an attempt before has written every row of it. Every process calls it."""
+    recorder.begin()  # this attempt may write
     recorder.progress.resumed(module.step)
     rows = [row for row in read_rows(recorder.folder.path) if row["step"] == module.step]
     if of_all({(row["domain"], row["split"]) for row in rows} == set(recorder.batches))[0]:
