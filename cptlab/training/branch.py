@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 # What may differ between a trunk and its branch; corpora and weights are held against each other by content.
 FREE = {"lr_schedule", "tokens", "evaluation", "machine", "tracking", "checkpoint", "runs", "save_model", "branch",
-        "data", "selection", "model", "diagnostics"}  # fmt: skip
+        "data", "selection", "model", "diagnostics", "stream", "stage"}  # fmt: skip
 OF_DATA = ("general", "packing", "max_epochs", "on_max_epochs")
 
 
