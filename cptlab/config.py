@@ -14,6 +14,7 @@ from cptlab.regularizers.base import Regularizer
 from cptlab.replay.base import Replay
 from cptlab.schedules.base import Schedule
 from cptlab.selection.base import Selection
+from cptlab.sparsity.base import Sparsity
 from cptlab.training.diagnostics.settings import Diagnostics
 from cptlab.training.machine import Machine
 from cptlab.training.objective import Objective
@@ -135,6 +136,7 @@ class TrainConfig:
     optimizer: Optimizer = MISSING
     adapter: Adapter = MISSING
     regularizer: Regularizer = MISSING
+    sparsity: Sparsity = MISSING
     machine: Machine = MISSING
     tracking: Tracking = MISSING
     evaluation: Evaluation = field(default_factory=Evaluation)
@@ -168,6 +170,7 @@ class TrainConfig:
         self.adapter.check(self.machine)
         self.diagnostics.check(self.adapter)
         self.stage.check(self)
+        self.sparsity.check(self)
 
     @property
     def tokens_per_step(self) -> int:

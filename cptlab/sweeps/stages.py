@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cptlab.errors import UserError, closest
-from cptlab.regularizers.path import PathRegularizer
 from cptlab.sweeps.preflight import compose_point, task_overrides
 from cptlab.sweeps.values import value_text
 
@@ -53,33 +52,22 @@ def _is_of(override: str, keys: tuple[str, ...]) -> bool:
 
 def _only_measures(config: TrainConfig) -> bool:
     """si, rwalk: the first stage has no importance to hold weights by unless its base left one."""
-    regularizer = config.regularizer
-    return isinstance(regularizer, PathRegularizer) and regularizer.file(config.model.folder()) is None
+    return config.regularizer.lacks_importance(config.model.folder())
 
 
 def open_stream(config: TrainConfig, overrides: list[str], known: dict[str, Any] | None = None) -> Point:
     """The first stage, opened, after every stage was composed and its order planned. UserError for what cannot work."""
     check_names(config)
-    from cptlab.data.earlier import Earlier
-    from cptlab.data.stream import TokenStream
-    from cptlab.training.before import refuse_learning, refuse_without_moments
+    from cptlab.training.before import plan_later, refuse_without_moments
     from cptlab.training.point import open_point
 
     first = compose_point(stage_overrides(config, overrides, 0))
     point = open_point(first, known)
-    corpora, stream = point.corpora, point.stream
+    stream = point.stream
     for number, name in enumerate(config.stream[1:], 1):
         later = compose_point(stage_overrides(config, overrides, number, point.folder.path))
-        refuse_learning(later.mixture, later.replay, later.steps, "stream")
-        later.regularizer.check_data(list(corpora.corpora), later.data.general, None)
         try:
-            stream = TokenStream.plan(
-                {each: splits["train"] for each, splits in corpora.corpora.items()}, later.mixture, later.replay,
-                general=later.data.general, steps=later.steps, rows_per_step=later.rows_per_step,
-                sequence_length=later.data.sequence_length, eos_id=corpora.eos_id, seed=later.seed,
-                vocab_size=corpora.vocab_size, packing=later.data.packing, max_epochs=later.data.max_epochs,
-                on_max_epochs=later.data.on_max_epochs, earlier=Earlier(stream, later.stage.buffer == "stream"),
-            )  # fmt: skip
+            stream = plan_later(later, point.corpora, stream)
         except UserError as error:
             raise UserError(f"{error} (stage {number + 1} of the stream, {name}); nothing was started") from error
     if config.stage.optimizer == "keep" and len(config.stream) > 1 and point.folder.is_finished:

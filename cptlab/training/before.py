@@ -57,6 +57,24 @@ def stream_of(run: Path, corpora: Corpora) -> TokenStream:
     )  # fmt: skip
 
 
+def order_of(config: TrainConfig, corpora: Corpora, earlier: Earlier | None) -> TokenStream:
+    """The order of the run that a configuration describes. UserError for shares or epochs that cannot be."""
+    return TokenStream.plan(
+        {name: splits["train"] for name, splits in corpora.corpora.items()}, config.mixture, config.replay,
+        general=config.data.general, steps=config.steps, rows_per_step=config.rows_per_step,
+        sequence_length=config.data.sequence_length, eos_id=corpora.eos_id, seed=config.seed,
+        vocab_size=corpora.vocab_size, packing=config.data.packing, max_epochs=config.data.max_epochs,
+        on_max_epochs=config.data.on_max_epochs, earlier=earlier,
+    )  # fmt: skip
+
+
+def plan_later(config: TrainConfig, corpora: Corpora, before: TokenStream) -> TokenStream:
+    """The order of a stage whose base is not trained yet. UserError for what its own opening would refuse."""
+    refuse_learning(config.mixture, config.replay, config.steps, "stream")
+    config.regularizer.check_data(list(corpora.corpora), config.data.general, None)
+    return order_of(config, corpora, Earlier(before, config.stage.buffer == "stream"))
+
+
 def refuse_other_text(facts: dict[str, Any], corpora: Corpora) -> None:
     """UserError unless an earlier stage had this tokenizer and these corpora."""
     name = facts["run_id"]

@@ -76,6 +76,8 @@ def row_choices(config: TrainConfig) -> dict:
         chosen["adapter"] = adapter
     if regularizer := config.regularizer.identity(config.model.folder()):
         chosen["regularizer"] = regularizer
+    if sparsity := config.sparsity.identity():
+        chosen["sparsity"] = sparsity
     if vocab := config.vocab.identity():
         chosen["vocab"] = vocab
     return chosen

@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 from safetensors.torch import load_file
 
+from cptlab.errors import UserError
 from cptlab.metrics.streams import stages_of_runs
 from cptlab.metrics.transfer import transfer
 from cptlab.records.run import read_rows
 from cptlab.records.run_folders import load_run
-from cptlab.sweeps.preflight import compose_point
+from cptlab.sweeps.preflight import check_points, compose_point
 from cptlab.sweeps.stages import stage_overrides, train_stream
 from cptlab.training.run import open_point, train_point
 
@@ -100,3 +101,104 @@ def test_a_stage_that_keeps_its_optimizer_goes_on_bit_by_bit_as_one_long_run(dom
     assert losses(reset, 10) != losses(long, 20)
     assert kept.name != reset.name
     assert read_rows(kept)[-1]["unique_tokens_by_corpus"]["sums"] == 640
+
+
+def rows_of(stream, step):
+    batch = stream.batch(step)
+    return {(int(c), row.tobytes()): bool(r) for c, row, r in zip(batch.corpus, batch.input_ids, batch.replayed, strict=True)}  # fmt: skip
+
+
+@pytest.mark.parametrize("replay", ["buffer", "reservoir"])
+def test_a_buffer_holds_the_rows_of_the_stages_before_or_of_this_one_alone(domains, trained, replay):
+    config = compose_point([*domains, *STREAM, f"runs={trained[0].parent}"])
+    own = stage_overrides(config, [*domains, *STREAM], 1, trained[0])
+    asked = [f"replay={replay}", "replay.replay_share=0.5"]
+    whole = open_point(compose_point([*own, *asked])).stream
+    alone = open_point(compose_point([*own, *asked, "stage.buffer=stage"])).stream
+    assert whole.batch(0).replayed.sum() == 2  # something was seen before the stage began
+    assert alone.batch(0).replayed.sum() == 0
+    assert whole.fresh_before(10) == 20
+    before = open_point(compose_point(stage_overrides(config, [*domains, *STREAM], 0))).stream
+    seen = {row for step in range(10) for row in rows_of(before, step)}
+    replayed, sums = set(), whole.names.index("sums")
+    for step in range(10):
+        rows = rows_of(whole, step)
+        assert all(row in seen for row, again in rows.items() if again)
+        replayed |= {row[0] for row, again in rows.items() if again}
+        seen |= {row for row, again in rows.items() if not again}
+        assert all(row[0] != sums for row in rows_of(alone, step))
+    assert sums in replayed
+    assert whole.tokens_by_corpus(10)["sums"] == 16 * sum(
+        int((whole.batch(step).corpus == sums).sum()) for step in range(10)
+    )
+
+
+def test_a_corpus_goes_on_where_the_stage_before_stopped_reading(domains, tmp_path):
+    half = ["mixture=static", "mixture.domain_share=0.5", f"runs={tmp_path}"]
+    first, second = stream([*domains, "stream=[sums,signs]", *TRAINED, *half])
+    points = [open_point(compose_point(facts(folder)["overrides"])).stream for folder in (first, second)]
+    prose = [np.concatenate([b.input_ids[b.corpus == 0] for b in map(s.batch, range(10))]) for s in points]
+    assert [len(rows) for rows in prose] == [20, 20]
+    assert not {row.tobytes() for row in prose[0]} & {row.tobytes() for row in prose[1]}
+
+
+def test_importances_pass_from_stage_to_stage_and_the_first_stage_only_measures(domains, tmp_path):
+    penalty = ["regularizer=si", "regularizer.strength=5", f"runs={tmp_path}"]
+    first, second = stream([*domains, *STREAM, *penalty])
+    strengths = [facts(folder)["config"]["regularizer"]["strength"] for folder in (first, second)]
+    assert strengths == [0, 5]
+    left = [load_file(folder / "importance.safetensors") for folder in (first, second)]
+    assert all((left[1][name] >= left[0][name]).all() for name in left[0])  # Omega adds up
+    assert any((left[1][name] > left[0][name]).any() for name in left[0])
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (["stream=[sums,sgins]"], "stream names the corpus sgins, which data does not have. Did you mean signs"),
+        (["stream=[sums,sums]"], "sums twice in a row"),
+        (["stream=[sums,prose]"], "stream names prose, the general corpus"),
+        (["mixture=temperature"], "mixture=temperature has no domain"),
+        (["mixture.domain=sums"], "mixture.domain is what stream sets"),
+        (["save_model=false"], "stream needs save_model=true"),
+        (["stage.follows=true"], "stage.follows is what stream sets"),
+        (["stage.optimizer=kept"], "stage.optimizer is kept. Did you mean keep"),
+        (["stage.buffer=all"], "stage.buffer is all."),
+        (["stage.optimizer=keep", "adapter=lora"], "adapter=lora begins anew in every stage"),
+        (["stage.optimizer=keep", "optimizer=schedule_free"], "the averages that optimizer=schedule_free left"),
+        (["replay=adaptive"], "replay=adaptive decides while it trains"),
+        (["data.max_epochs=0.01"], "(stage 2 of the stream, signs); nothing was started"),
+        (["mixture=static", "data.general="], "mixture.domain_share below 1 needs a general corpus"),
+    ],
+)
+def test_what_cannot_be_a_stream_is_refused_before_its_first_stage(domains, tmp_path, overrides, words):
+    every = [*domains, *STREAM, f"runs={tmp_path}", *overrides]
+    with pytest.raises(UserError) as found:
+        check_points([every], streams=True)
+    assert words in str(found.value)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_stage_refuses_another_tokenizer_another_text_and_a_base_that_is_no_run(domains, study, trained):
+    config = compose_point([*domains, *STREAM])
+    own = stage_overrides(config, [*domains, *STREAM], 1, trained[0])
+    cases = {
+        ("vocab=extend",): "would change the tokenizer within a stream",
+        (study[1], "mixture.domain=sums"): "had other text in signs",
+        ("model.base_run=",): "the base is no run of cptlab",
+        ("stage.optimizer=keep",): "no longer has the checkpoint of its last step",
+    }
+    for more, words in cases.items():
+        with pytest.raises(UserError, match=words):
+            open_point(compose_point([*own, *more]))
+
+
+def test_streams_of_a_grid_may_share_their_first_stage_and_are_no_points_of_a_study(domains, tmp_path):
+    each = [*domains, *TRAINED, "mixture=domain_only", f"runs={tmp_path}"]
+    points = [[*each, "stream=[sums,signs]"], [*each, "stream=[sums]"], [*each, "stream=[signs,sums]"]]
+    first = [point.run_id for point in check_points(points, streams=True)]
+    assert first[0] == first[1] != first[2]
+    with pytest.raises(UserError, match="are the same run"):
+        check_points([points[0], points[0]], streams=True)
+    with pytest.raises(UserError, match="no point of a study"):
+        check_points(points)
