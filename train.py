@@ -57,8 +57,8 @@ def stages(config: TrainConfig, overrides: list[str], number: int, aloud: bool) 
     folders = []
     for stage, (corpus, outcome) in enumerate(train_stream(config, overrides), 1):
         show(outcome, number, aloud, f"stage {stage} of {len(config.stream)}, {corpus}: ")
-        folders.append(outcome.folder)
-    if aloud and len(folders) == len(config.stream) and not failed:
+        folders += [outcome.folder] if outcome.status in ("finished", "skipped") else []
+    if aloud and len(folders) == len(config.stream):
         print("\n".join(["", *report_of(folders)]), flush=True)
 
 
@@ -67,9 +67,10 @@ def show(outcome: Outcome, number: int, aloud: bool = True, stage: str = "") -> 
     global skipped
     from cptlab.sweeps.lines import outcome_line
 
-    skipped += outcome.status == "skipped"
+    skipped += outcome.status == "skipped" and not stage
     if aloud:
-        print(stage + outcome_line(outcome, number, total, time.monotonic() - started, skipped), flush=True)
+        untimed = number if stage else skipped  # stages are no points: nothing is said of the time left
+        print(stage + outcome_line(outcome, number, total, time.monotonic() - started, untimed), flush=True)
     if outcome.status not in ("finished", "skipped", "locked"):
         failed.append(outcome.run_id)
 

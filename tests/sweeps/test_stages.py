@@ -2,6 +2,7 @@
 
 import json
 import random
+import shutil
 
 import numpy as np
 import pytest
@@ -101,6 +102,21 @@ def test_a_stage_that_keeps_its_optimizer_goes_on_bit_by_bit_as_one_long_run(dom
     assert losses(reset, 10) != losses(long, 20)
     assert kept.name != reset.name
     assert read_rows(kept)[-1]["unique_tokens_by_corpus"]["sums"] == 640
+
+
+def test_a_stage_that_was_stopped_goes_on_from_its_own_checkpoint_not_from_the_stage_before(domains, tmp_path):
+    keeps = ["stage.optimizer=keep", "checkpoint.every_steps=4", "checkpoint.keep=9", "checkpoint.keep_finished=true"]
+    overrides = [*domains, *STREAM, *keeps, f"runs={tmp_path}"]
+    first, second = stream(overrides)
+    weights = load_file(second / "model" / "model.safetensors")
+    (second / "done.json").unlink()
+    for step in (8, 10):
+        shutil.rmtree(second / "checkpoints" / f"step_{step}")
+    shutil.rmtree(first / "checkpoints")  # no longer needed: the second has begun
+    again = dict(train_stream(compose_point(overrides), overrides, quiet=True))
+    assert [outcome.status for outcome in again.values()] == ["skipped", "finished"]
+    assert json.loads((second / "done.json").read_text())["of_attempt"]["from_step"] == 4
+    assert all(weights[name].equal(t) for name, t in load_file(second / "model" / "model.safetensors").items())
 
 
 def rows_of(stream, step):
