@@ -3,6 +3,9 @@
 import json
 import random
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -220,3 +223,51 @@ def test_streams_of_a_grid_may_share_their_first_stage_and_are_no_points_of_a_st
         check_points([points[0], points[0]], streams=True)
     with pytest.raises(UserError, match="no point of a study"):
         check_points(points)
+
+
+def test_a_third_stage_replays_the_first_and_a_corpus_that_comes_back_goes_on(domains, tmp_path):
+    replay = ["replay=buffer", "replay.replay_share=0.25"]
+    folders = stream(
+        [*domains, "stream=[sums,signs,sums]", "mixture=domain_only", *replay, *TRAINED, f"runs={tmp_path}"]
+    )
+    orders = [open_point(compose_point(facts(folder)["overrides"])).stream for folder in folders]
+    names = orders[0].names
+    fresh = [
+        {row for step in range(10) for row, again in rows_of(order, step).items() if not again} for order in orders
+    ]
+    again = [row for step in range(10) for row, replayed in rows_of(orders[2], step).items() if replayed]
+    assert fresh[0].isdisjoint(fresh[2])
+    assert {names[row[0]] for row in again} == {"sums", "signs"}
+    assert set(again) <= fresh[0] | fresh[1] | fresh[2]
+    assert [order.first_step for order in orders] == [0, 10, 20]
+    assert [order.seen_before for order in orders] == [0, 31, 61]  # nothing to replay in the very first step
+    matrix = stages_of_runs([load_run(folder) for folder in folders])
+    assert matrix.trained_at("sums") == [1, 3]
+
+
+def test_a_stream_begins_with_any_model_and_with_other_tokens(domains, trained, tmp_path):
+    others = [each for each in domains if not each.startswith("model.")]
+    pretrained = [*others, "model=pretrained", f"model.path={trained[0]}", f"runs={tmp_path}", *TRAINED]
+    more = ["mixture=domain_only", "vocab=extend", "vocab.tokens=20"]
+    folders = stream([*pretrained, *more, "stream=[signs,sums]"])
+    assert facts(folders[0])["base"]["run_id"] == trained[0].name
+    assert facts(folders[1])["base"]["run_id"] == folders[0].name
+    hashes = {facts(folder)["tokenizer_hash"] for folder in folders}
+    assert len(hashes) == 1
+    assert hashes != {facts(trained[0])["tokenizer_hash"]}
+    assert losses(folders[1], 0) == losses(folders[0], 10)
+
+
+def test_the_command_prints_a_line_a_stage_and_the_matrix(domains, trained):
+    command = [sys.executable, "train.py", *domains, *STREAM, f"runs={trained[0].parent}"]
+    done = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=True)
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith(f"stage 1 of 2, sums: skipped {trained[0]}: it is finished already")
+    assert lines[1].startswith(f"stage 2 of 2, signs: skipped {trained[1]}: it is finished already")
+    assert lines[3] == "loss [nat/token] after each stage"
+    assert lines[-1] == f"cptlab metrics --stream {trained[0]} {trained[1]}"
+    wrong = subprocess.run(
+        [*command, "stream=[sums,sngs]"], cwd=Path(__file__).parents[2], capture_output=True, text=True
+    )
+    assert wrong.returncode == 2
+    assert "Did you mean signs" in wrong.stderr
