@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
+    from cptlab.data.draw import Draw
     from cptlab.data.stream import TokenStream
 
 Index = NDArray[np.int64]
@@ -43,10 +44,11 @@ class Earlier:
     def _drawn(self) -> Index:
         return self.stream.table.drawn(self.stream.steps)
 
-    def start(self, corpus: int, size: int) -> int:
-        """Running number at which a corpus goes on; 0 where an epoch of it has other rows now."""
-        draw = self.stream.draws[corpus]
-        return draw.start + int(self._drawn[corpus]) if draw.size == size else 0
+    def start(self, draw: Draw) -> int:
+        """Running number at which a corpus goes on; 0 where an epoch has other rows now, or begins with easy ones."""
+        before = self.stream.draws[draw.corpus]
+        goes_on = before.size == draw.size and (draw.rows is None or draw.rows.buckets == 1)
+        return before.start + int(self._drawn[draw.corpus]) if goes_on else 0
 
     def locate(self, index: Index) -> Located:
         """Numbers (n,) of fresh rows, counted from the first stage on -> corpus, row, epoch, each (n,)."""

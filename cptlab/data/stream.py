@@ -61,7 +61,7 @@ class TokenStream:
         self.earlier, self.first_step = earlier, earlier.steps if earlier else 0
         self.seen_before = earlier.rows if earlier and earlier.in_buffer else 0  # fresh rows in the buffer at the start
         draws = [Draw(seed, i, len(r), sets.get(n)) for i, (n, r) in enumerate(zip(self.names, cut, strict=True))]
-        self.draws = [replace(d, start=earlier.start(i, d.size)) for i, d in enumerate(draws)] if earlier else draws
+        self.draws = [replace(draw, start=earlier.start(draw)) for draw in draws] if earlier else draws
         self.replay_source = "" if replay.from_buffer else replay.corpus or general
         source = self.names.index(self.replay_source) if self.replay_source in corpora else -1
         self.table = Plan(self.rows, self.draws, rows_per_step, sequence_length, source)

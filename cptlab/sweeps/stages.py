@@ -90,10 +90,11 @@ def check_names(config: TrainConfig) -> None:
             )
     if twice := [one for one, other in pairwise(stream) if one == other]:
         raise UserError(f"stream has {twice[0]} twice in a row, which is one stage of twice the tokens; raise `tokens`")
-    if not hasattr(mixture, "domain") or getattr(mixture, "shares", None):
+    named = next((key for key in ("shares", "start_shares") if getattr(mixture, key, None)), "")
+    if not hasattr(mixture, "domain") or named:
         raise UserError(
-            f"stream: mixture={name}{' with shares' if getattr(mixture, 'shares', None) else ''} has no domain of its"
-            " own to change from stage to stage; use mixture=domain_only, or mixture=static with mixture.domain_share"
+            f"stream: mixture={name}{f' with {named}' if named else ''} has no domain of its own to change from"
+            " stage to stage; use mixture=domain_only, or mixture=static with mixture.domain_share"
         )
     if mixture.domain:  # type: ignore[attr-defined]
         raise UserError("mixture.domain is what stream sets in every stage; leave it out")

@@ -1,11 +1,15 @@
 """How much is masked when, and the mean of the active parameters, by hand."""
 
+from dataclasses import asdict, replace
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from cptlab.errors import UserError
+from cptlab.records.flat_rows import flat, rows_of
+from cptlab.records.run import EvalRow
 from cptlab.sparsity.gradual import Gradual
 from cptlab.sparsity.none import NoSparsity
 from cptlab.sparsity.spdf import SPDF
@@ -74,3 +78,14 @@ def test_gradual_masks_never_shrink_and_end_at_the_target(sparsity, one, other, 
 def test_a_bad_field_is_refused_by_name(make, words):
     with pytest.raises(UserError, match=words):
         make()
+
+
+def test_a_tracker_keeps_the_mean_parameters_of_sparse_runs_and_reads_rows_of_before_there_were_any():
+    row = EvalRow(
+        run_id="a", attempt=1, step=2, tokens_seen=8, tokens_by_corpus={"x": 8}, unique_tokens_by_corpus={"x": 8},
+        replay_tokens=0, lr=0.1, lr_area=0.1, anneal_area=0.0, domain="x", split="fit", loss_sum=3.0, num_tokens=2,
+        num_bytes=4, loss_se=0.1, seconds=1.0, epochs_by_corpus={"x": 0.5}, num_params_mean=6.5,
+    )  # fmt: skip
+    for each in (row, replace(row, num_params_mean=0.0)):
+        assert rows_of(flat([each]), "a") == [asdict(each)]
+    assert "num_params_mean" not in flat([replace(row, num_params_mean=0.0)])

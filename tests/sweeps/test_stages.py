@@ -178,6 +178,10 @@ def test_importances_pass_from_stage_to_stage_and_the_first_stage_only_measures(
         (["stream=[sums,sums]"], "sums twice in a row"),
         (["stream=[sums,prose]"], "stream names prose, the general corpus"),
         (["mixture=temperature"], "mixture=temperature has no domain"),
+        (
+            ["mixture=ramp", "mixture.start_shares={sums: 1}", "mixture.end_shares={signs: 1}"],
+            "mixture=ramp with start_shares has no domain",
+        ),
         (["mixture.domain=sums"], "mixture.domain is what stream sets"),
         (["save_model=false"], "stream needs save_model=true"),
         (["stage.follows=true"], "stage.follows is what stream sets"),
