@@ -29,7 +29,7 @@ def preflight(overrides: list[str]) -> None:
         check_launcher(launcher)
     points = expand(overrides)
     total = len(points)
-    opened = check_points(points)
+    opened = check_points(points, streams=True)
     if launcher:
         hand_in_points([point.folder for point in opened], show)
 
@@ -42,18 +42,35 @@ def task(config: TrainConfig) -> None:
     from cptlab.training.run import train_point
 
     hydra = HydraConfig.get()
-    outcome = train_point(config, list(hydra.overrides.task))
-    show(outcome, 1 + hydra.job.num if total > 1 else 1, speaks())
+    overrides, number = list(hydra.overrides.task), 1 + hydra.job.num if total > 1 else 1
+    if config.stream:
+        return stages(config, overrides, number, speaks())
+    show(train_point(config, overrides), number, speaks())
 
 
-def show(outcome: Outcome, number: int, aloud: bool = True) -> None:
+def stages(config: TrainConfig, overrides: list[str], number: int, aloud: bool) -> None:
+    """A stream: one line a stage, and the transfer between them at the end."""
+    from cptlab.metrics.streams import report_of
+    from cptlab.sweeps.stages import open_stream, train_stream
+
+    open_stream(config, overrides)
+    folders = []
+    for stage, (corpus, outcome) in enumerate(train_stream(config, overrides), 1):
+        show(outcome, number, aloud, f"stage {stage} of {len(config.stream)}, {corpus}: ")
+        folders += [outcome.folder] if outcome.status in ("finished", "skipped") else []
+    if aloud and len(folders) == len(config.stream):
+        print("\n".join(["", *report_of(folders)]), flush=True)
+
+
+def show(outcome: Outcome, number: int, aloud: bool = True, stage: str = "") -> None:
     """One line a point; what did not finish makes the exit code 1, unless another process trains it."""
     global skipped
     from cptlab.sweeps.lines import outcome_line
 
-    skipped += outcome.status == "skipped"
+    skipped += outcome.status == "skipped" and not stage
     if aloud:
-        print(outcome_line(outcome, number, total, time.monotonic() - started, skipped), flush=True)
+        untimed = number if stage else skipped  # stages are no points: nothing is said of the time left
+        print(stage + outcome_line(outcome, number, total, time.monotonic() - started, untimed), flush=True)
     if outcome.status not in ("finished", "skipped", "locked"):
         failed.append(outcome.run_id)
 

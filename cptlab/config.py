@@ -14,6 +14,7 @@ from cptlab.regularizers.base import Regularizer
 from cptlab.replay.base import Replay
 from cptlab.schedules.base import Schedule
 from cptlab.selection.base import Selection
+from cptlab.sparsity.base import Sparsity
 from cptlab.training.diagnostics.settings import Diagnostics
 from cptlab.training.machine import Machine
 from cptlab.training.objective import Objective
@@ -80,6 +81,46 @@ class Branch:
             raise UserError(f"branch.step is {self.step}; it must be a step of branch.run, the trunk's folder, or 0")
 
 
+OPTIMIZERS, BUFFERS = ("reset", "keep"), ("stream", "stage")
+
+
+@dataclass
+class Stage:
+    """What a stage of a stream takes from the one before, beside its weights (docs/streams.md)."""
+
+    follows: bool = False  # the base is the stage before: every corpus goes on where that stopped reading
+    optimizer: str = "reset"  # reset (as a new run), keep (its moments and their count of steps)
+    buffer: str = "stream"  # replay from a buffer draws from rows of all stages so far, or of this stage alone
+
+    def __post_init__(self) -> None:
+        for key, known in (("optimizer", OPTIMIZERS), ("buffer", BUFFERS)):
+            if getattr(self, key) not in known:
+                raise UserError(f"stage.{key} is {getattr(self, key)}.{closest(getattr(self, key), known)}")
+
+    def check(self, config: "TrainConfig") -> None:
+        """UserError for what a stage that follows another cannot do."""
+        keeps = self.optimizer == "keep"
+        if keeps and not (self.follows or config.stream):
+            raise UserError("stage.optimizer=keep needs a stage before; train a stream, or set stage.follows=true")
+        if keeps and config.adapter.identity():
+            raise UserError(
+                f"stage.optimizer=keep: adapter={config.adapter.variant_name} begins anew in every stage, so there are"  # type: ignore[attr-defined]
+                " no moments for it; use stage.optimizer=reset"
+            )
+        if keeps and config.optimizer.averages:
+            raise UserError(
+                f"stage.optimizer=keep: a stage begins with the averages that optimizer={config.optimizer.variant_name}"  # type: ignore[attr-defined]
+                " left, not with the weights that its state belongs to; use stage.optimizer=reset"
+            )
+        if self.follows and config.vocab.identity():
+            raise UserError(
+                f"stage.follows: vocab={config.vocab.variant_name} would change the tokenizer within a stream; adapt it"  # type: ignore[attr-defined]
+                " before the first stage, with vocab=none from then on"
+            )
+        if self.follows and config.branch.run:
+            raise UserError("stage.follows starts at the end of a run, branch.run within one; give one of them")
+
+
 @dataclass
 class TrainConfig:
     """One run: what is trained on which text, how, for how long, where it is recorded."""
@@ -95,12 +136,15 @@ class TrainConfig:
     optimizer: Optimizer = MISSING
     adapter: Adapter = MISSING
     regularizer: Regularizer = MISSING
+    sparsity: Sparsity = MISSING
     machine: Machine = MISSING
     tracking: Tracking = MISSING
     evaluation: Evaluation = field(default_factory=Evaluation)
     checkpoint: Checkpoints = field(default_factory=Checkpoints)
     branch: Branch = field(default_factory=Branch)
+    stage: Stage = field(default_factory=Stage)
     diagnostics: Diagnostics = field(default_factory=Diagnostics)
+    stream: list[str] = field(default_factory=list)  # corpora, one stage of `tokens` each after the other; [] = one run
     tokens: float = 655_360  # CPT tokens of the run, all corpora together
     rows_per_step: int = 32  # rows of data.sequence_length tokens in one optimizer step
     seed: int = 0  # of data order and random weights
@@ -125,6 +169,8 @@ class TrainConfig:
         self.optimizer.check_schedule(self.lr_schedule)
         self.adapter.check(self.machine)
         self.diagnostics.check(self.adapter)
+        self.stage.check(self)
+        self.sparsity.check(self)
 
     @property
     def tokens_per_step(self) -> int:

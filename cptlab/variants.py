@@ -23,6 +23,7 @@ HOMES = {
     "optimizer": "cptlab.optimizers",
     "adapter": "cptlab.adapters",
     "regularizer": "cptlab.regularizers",
+    "sparsity": "cptlab.sparsity",
     "vocab": "cptlab.vocabulary",
     "machine": "cptlab.training.machine",
     "tracking": "cptlab.training.tracking",

@@ -21,6 +21,7 @@ TRAIN_GROUPS = [
     "optimizer",
     "adapter",
     "regularizer",
+    "sparsity",
     "machine",
     "tracking",
 ]

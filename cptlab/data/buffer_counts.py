@@ -45,7 +45,7 @@ class BufferCounts:
         counted = np.zeros((2, end - start, num), dtype=np.int64)
         if not any(map(len, picks)):
             return counted
-        corpus, row, _ = stream.locate(np.concatenate(picks))
+        corpus, row, _ = stream.locate_seen(np.concatenate(picks))
         place = np.repeat(np.arange(end - start), [len(pick) for pick in picks]) * num + corpus
         fill = np.empty(len(row), dtype=np.int64)
         for i, source in enumerate(stream.rows):

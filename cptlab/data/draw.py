@@ -19,12 +19,14 @@ class Draw:
     """Every epoch passes over the same rows in a fresh keyed order, bucket by bucket where there are buckets.
 
     corpus: index of the corpus in the stream. total: its rows. rows: those of one epoch; all where it is None.
+    start: how many were drawn by the stages before.
     """
 
     seed: int
     corpus: int
     total: int
     rows: RowSet | None = None
+    start: int = 0
 
     @property
     def size(self) -> int:
@@ -33,6 +35,7 @@ class Draw:
 
     def at(self, running: Index) -> tuple[Index, Index]:
         """Running numbers (n,) -> row numbers (n,) in the corpus and epochs (n,), both from 0."""
+        running = running + self.start
         epoch = running // self.size
         return self._among(self._shuffled(running - epoch * self.size, epoch)), epoch
 

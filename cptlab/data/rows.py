@@ -1,7 +1,7 @@
 """Rows of a corpus: where the tokens of a row lie in its file, and reading them."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +10,9 @@ from cptlab.data.order import key_of, permute
 from cptlab.data.packing import Batch, pack
 from cptlab.data.tokens import Corpus
 from cptlab.errors import UserError
+
+if TYPE_CHECKING:
+    from cptlab.data.draw import Draw
 
 EVALUATION_KEY = key_of(0xE7A1)  # the same evaluation rows in every run, whatever its seed
 
@@ -110,3 +113,19 @@ def evaluation_batch(corpus: Corpus, rows: int, sequence_length: int, eos_id: in
     chosen = np.sort(permute(np.arange(count), size, EVALUATION_KEY))
     zeros = np.zeros(count, dtype=np.int64)
     return pack(gather(corpus, chosen, sequence_length), eos_id, zeros, zeros.astype(bool))
+
+
+def drawn_tokens(draw: "Draw", rows: Rows, count: int, distinct: bool = False) -> int:
+    """Tokens of the first `count` rows drawn from a corpus, of the distinct ones among them if asked."""
+    within = draw.start % draw.size  # a stage that begins within an epoch may come to rows again before its end
+    if distinct:
+        count = min(count, draw.size * (2 if within else 1))
+    if within:
+        row = draw.at(np.arange(count))[0]
+        row = np.unique(row) if distinct else row
+        return len(row) * rows.sequence_length if isinstance(rows, ConcatRows) else int(rows.fill(row).sum())
+    if isinstance(rows, ConcatRows):
+        return count * rows.sequence_length
+    whole, rest = divmod(count, draw.size)
+    every = int(rows.fill(draw.at(np.arange(draw.size))[0]).sum()) if whole else 0
+    return whole * every + int(rows.fill(draw.at(np.arange(rest) + whole * draw.size)[0]).sum())

@@ -1,7 +1,7 @@
 """The token stream: which row of which corpus stands where, for every step of a run."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -10,12 +10,13 @@ from numpy.typing import NDArray
 from cptlab.data.best_fit import BestFitRows, concat_report
 from cptlab.data.buffer_counts import BufferCounts
 from cptlab.data.draw import Draw
+from cptlab.data.earlier import Earlier, split_locate
 from cptlab.data.epochs import check_ahead, check_buffer, limit_epochs
 from cptlab.data.order import keys_of, permute
 from cptlab.data.packing import Batch
 from cptlab.data.plan import Plan
 from cptlab.data.refusals import check_tokenizers, refuse_source
-from cptlab.data.rows import ConcatRows, Rows, evaluation_batch, gather, num_rows, read_batch
+from cptlab.data.rows import ConcatRows, Rows, drawn_tokens, evaluation_batch, gather, num_rows, read_batch
 from cptlab.data.tokens import Corpus
 from cptlab.mixtures.base import CorpusFacts, Mixture
 from cptlab.replay.base import Replay
@@ -34,13 +35,15 @@ class TokenStream:
     of them again. Replay draws from a named corpus, in that corpus' own running order, or from fresh rows already
     seen. A mixture that learns is planned a segment at a time with `extend`; what is planned never changes.
 
-    corpora: the training split of each corpus, in the order of Batch.corpus.
+    corpora: the training split of each corpus, in the order of Batch.corpus. earlier: the stages that this one goes on
+    from, whose rows come before its own in the running order of each corpus and in a buffer.
     """
 
     def __init__(
         self, corpora: Mapping[str, Corpus], mixture: Mixture, replay: Replay, *, general: str,
         steps: int, rows_per_step: int, sequence_length: int, eos_id: int, seed: int, vocab_size: int | None = None,
         max_epochs: float | None = None, on_max_epochs: str = "error", packing: str = "concat",
+        earlier: Earlier | None = None,
     ) -> None:  # fmt: skip
         self.names, self.corpora = list(corpora), list(corpora.values())
         check_tokenizers(self.corpora)
@@ -55,7 +58,10 @@ class TokenStream:
         facts = {n: CorpusFacts(r.corpus.num_tokens, len(r), r.tokens) for n, r in zip(self.names, cut, strict=True)}
         mixture.prepare(facts, steps * rows_per_step)
         sets = mixture.row_sets(self.names, general)
-        self.draws = [Draw(seed, i, len(r), sets.get(n)) for i, (n, r) in enumerate(zip(self.names, cut, strict=True))]
+        self.earlier, self.first_step = earlier, earlier.steps if earlier else 0
+        self.seen_before = earlier.rows if earlier and earlier.in_buffer else 0  # fresh rows in the buffer at the start
+        draws = [Draw(seed, i, len(r), sets.get(n)) for i, (n, r) in enumerate(zip(self.names, cut, strict=True))]
+        self.draws = [replace(draw, start=earlier.start(draw)) for draw in draws] if earlier else draws
         self.replay_source = "" if replay.from_buffer else replay.corpus or general
         source = self.names.index(self.replay_source) if self.replay_source in corpora else -1
         self.table = Plan(self.rows, self.draws, rows_per_step, sequence_length, source)
@@ -83,7 +89,7 @@ class TokenStream:
         source = self.table.replay_corpus
         if share.any() and not self.replay.from_buffer and source < 0:
             refuse_source(self.replay_source, self.names)
-        if self.replay.from_buffer and not self.planned_steps and len(share):
+        if self.replay.from_buffer and not (self.planned_steps or self.seen_before) and len(share):
             share[0] = 0.0  # nothing is seen yet
         planned = np.empty((len(weights), len(self.names) + 1))
         planned[:, -1] = share
@@ -133,6 +139,10 @@ class TokenStream:
                 found[1, at], found[2, at] = draw.at(running[here])
         return found[0], found[1], found[2]
 
+    def locate_seen(self, index: Index) -> tuple[Index, Index, Index]:
+        """As `locate`, of numbers that count the rows of the stages before where the buffer holds them."""
+        return split_locate(index, self.seen_before, self.earlier.locate if self.earlier else None, self.locate)
+
     def batch(self, step: int, rank: int = 0, world_size: int = 1) -> Batch:
         """The rows of `rank` in the global batch of `step` (0-based), shuffled across corpora.
 
@@ -167,19 +177,21 @@ class TokenStream:
         here = np.flatnonzero(corpus == len(self.draws))
         if here.size:
             picked = np.concatenate(self.picks(start, end))
-            corpus[here], row[here], _ = self.locate(picked)
+            corpus[here], row[here], _ = self.locate_seen(picked)
         steps, rows = np.arange(start, end), self.rows_per_step
         slots = np.broadcast_to(np.arange(rows), (len(steps), rows))
-        keys = np.broadcast_to(keys_of(self.seed, 1, last=steps)[:, None], slots.shape)
+        keys = np.broadcast_to(keys_of(self.seed, 1, last=steps + self.first_step)[:, None], slots.shape)
         place = (permute(slots, rows, keys) + (steps - start)[:, None] * rows).ravel()
         return corpus[place], row[place], replayed[place]
 
     def picks(self, start: int, end: int) -> list[Index]:
-        """Global numbers of the fresh rows that each step from `start` on replays from the buffer."""
+        """Numbers of the rows that each step from `start` on replays from the buffer, as `locate_seen` takes them."""
         counts = self.table.counts(start, end)
-        seen = self.fresh_before(start) + np.cumsum(counts[:, :-1].sum(axis=1)) - counts[:, :-1].sum(axis=1)
+        fresh = counts[:, :-1].sum(axis=1)
+        seen = self.seen_before + self.fresh_before(start) + np.cumsum(fresh) - fresh
         pick = self.replay.pick  # type: ignore[attr-defined]
-        each = zip(range(start, end), counts[:, -1].tolist(), seen.tolist(), strict=True)
+        numbers = range(self.first_step + start, self.first_step + end)
+        each = zip(numbers, counts[:, -1].tolist(), seen.tolist(), strict=True)
         return [pick(self.seed, step, count, s) if count else np.empty(0, dtype=np.int64) for step, count, s in each]
 
     @property
@@ -225,14 +237,14 @@ class TokenStream:
     def tokens_by_corpus(self, step: int) -> dict[str, int]:
         """Tokens of each corpus after `step` steps, padding left out."""
         drawn = self.table.drawn(step)
-        tokens = [self._tokens(i, int(n)) for i, n in enumerate(drawn)]
+        tokens = [drawn_tokens(d, rows, int(n)) for d, rows, n in zip(self.draws, self.rows, drawn, strict=True)]
         picked = self._buffer.before(step)[1]
         return {name: n + int(more) for name, n, more in zip(self.names, tokens, picked, strict=True)}
 
     def unique_tokens_by_corpus(self, step: int) -> dict[str, int]:
         """Distinct tokens of each corpus after `step` steps: an epoch repeats no row."""
-        drawn = np.minimum(self.table.drawn(step), [draw.size for draw in self.draws])
-        return {name: self._tokens(i, int(n)) for i, (name, n) in enumerate(zip(self.names, drawn, strict=True))}
+        drawn = zip(self.names, self.draws, self.rows, self.table.drawn(step).tolist(), strict=True)
+        return {name: drawn_tokens(draw, rows, n, distinct=True) for name, draw, rows, n in drawn}
 
     def replay_tokens(self, step: int) -> int:
         """Tokens drawn by Replay after `step` steps, padding left out."""
@@ -249,12 +261,3 @@ class TokenStream:
         """Passes over the rows of each corpus after `step` steps, replayed ones included."""
         given = self.table.drawn(step) + self._buffer.before(step)[0]
         return {name: int(n) / draw.size for name, n, draw in zip(self.names, given, self.draws, strict=True)}
-
-    def _tokens(self, corpus: int, last: int) -> int:
-        """Tokens of the first `last` rows drawn from a corpus."""
-        draw, rows = self.draws[corpus], self.rows[corpus]
-        if isinstance(rows, ConcatRows):
-            return last * self.sequence_length
-        whole, rest = divmod(last, draw.size)
-        every = int(rows.fill(draw.at(np.arange(draw.size))[0]).sum()) if whole else 0
-        return whole * every + int(rows.fill(draw.at(np.arange(rest) + whole * draw.size)[0]).sum())

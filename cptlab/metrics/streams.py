@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from cptlab.errors import UserError
 from cptlab.metrics.curves import Curve, RowLosses, curves_of
-from cptlab.metrics.diagnostics import Diagnostics
+from cptlab.metrics.diagnostics import Diagnostics, read_diagnostics
 from cptlab.metrics.stages import StageMatrix
-from cptlab.records.run_folders import Run
+from cptlab.metrics.tables import stream_lines
+from cptlab.metrics.transfer import transfer
+from cptlab.records.run_folders import Run, load_run
 from cptlab.records.run_source import refuse_different_texts
 
 
@@ -42,7 +45,7 @@ def stages_of_runs(
     rows = [[curve.at(0) for curve in first], *([each[name].at(-1) for name in corpora] for each in curves)]
     loss = np.array([[one.value for one in row] for row in rows])
     se = np.array([[np.nan if one.se is None else one.se for one in row] for row in rows])
-    trained = [str(runs[0].facts.get("general") or ""), *(main_corpus(run, corpora) for run in runs)]
+    trained = [base_corpus(runs[0]), *(main_corpus(run, corpora) for run in runs)]
     pairs = {name: joined for name in corpora if (joined := _rows(name, curves))}
     names = [f"base of {_name(runs[0])}", *map(_name, runs)]
     return StageMatrix(names, [t if t in corpora else "" for t in trained], corpora, loss, se, pairs)
@@ -59,10 +62,26 @@ def main_corpus(run: Run, corpora: Sequence[str]) -> str:
     """The corpus that a run was about: its domain, else the one of which it drew most."""
     if run.facts.get("domain"):
         return str(run.facts["domain"])
+    named = ((run.facts.get("config") or {}).get("mixture") or {}).get("domain")
+    if named in corpora:  # as in every stage of `train.py stream=`
+        return str(named)
     drawn = run.rows[-1]["tokens_by_corpus"] if run.rows else {}
     general = run.facts.get("general")
     shares = {name: count for name, count in drawn.items() if name in corpora and (name != general or len(drawn) == 1)}
     return max(shares, key=lambda name: shares[name], default="")
+
+
+def base_corpus(first: Run) -> str:
+    """The corpus that the base of a stream was trained on: the general one; "" for random weights."""
+    scratch = (first.facts.get("base") or {}).get("kind") == "scratch"
+    return "" if scratch else str(first.facts.get("general") or "")
+
+
+def report_of(folders: Sequence[Path]) -> list[str]:
+    """The lines of `cptlab metrics --stream` of these stages, and that command."""
+    runs = [load_run(folder) for folder in folders]
+    matrix = stages_of_runs(runs, kept=[read_diagnostics(folder) for folder in folders])
+    return [*stream_lines(transfer(matrix)), "", f"cptlab metrics --stream {' '.join(map(str, folders))}"]
 
 
 def _rows(name: str, curves: Sequence[Mapping[str, Curve]]) -> RowLosses | None:

@@ -22,7 +22,8 @@ OWN = (
     "train_num_tokens",
 )  # of one domain and split
 BY_CORPUS = ("tokens_by_corpus", "unique_tokens_by_corpus", "epochs_by_corpus")
-SHARED = tuple(f.name for f in fields(EvalRow) if f.name not in (*LABELS, *OWN, *BY_CORPUS))
+LATER = {"num_params_mean": 0.0}  # shared, kept only where they are something else; older runs do not have them
+SHARED = tuple(f.name for f in fields(EvalRow) if f.name not in (*LABELS, *OWN, *BY_CORPUS, *LATER))
 
 
 def flat(rows: Iterable[EvalRow]) -> dict[str, float]:
@@ -32,6 +33,7 @@ def flat(rows: Iterable[EvalRow]) -> dict[str, float]:
         end = f"{row['split']}/{row['domain']}"
         values[f"loss/{end}"] = row["loss_sum"] / row["num_tokens"]
         values |= {name: row[name] for name in SHARED}
+        values |= {name: row[name] for name, usual in LATER.items() if row[name] != usual}
         values |= {f"{name}/{end}": row[name] for name in OWN}
         values |= {f"{name}/{corpus}": count for name in BY_CORPUS for corpus, count in row[name].items()}
     return values
@@ -42,6 +44,7 @@ def rows_of(values: Mapping[str, Any], run_id: str) -> list[dict[str, Any]]:
     if any(name not in values for name in SHARED):
         return []
     shared = {name: values[name] for name in SHARED}
+    shared |= {name: values.get(name, usual) for name, usual in LATER.items()}
     shared |= {name: _under(values, name) for name in BY_CORPUS}
     ends = [key.split("/", 2)[1:] for key in values if key.startswith("loss_sum/")]
     return [

@@ -74,6 +74,7 @@ class EvalRow:
     epochs_by_corpus: dict[str, float] = field(default_factory=dict)  # passes over the rows of each corpus
     train_loss_sum: float = 0.0  # [nat], of the domain's rows as they were trained on since the evaluation before
     train_num_tokens: int = 0  # labels of those rows
+    num_params_mean: float = 0.0  # of sparse training: active parameters averaged over the steps so far; 0 = dense
 
     @property
     def loss(self) -> float:

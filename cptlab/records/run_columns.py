@@ -48,7 +48,7 @@ def _columns(facts: Mapping[str, Any], row: Mapping[str, Any], base_loss: float)
     tokens, by_corpus, domain = row["tokens_seen"], row["tokens_by_corpus"], row["domain"]
     total = sum(by_corpus.values()) or 1
     share = {name: count / total for name, count in by_corpus.items()}
-    base = facts["base"]
+    base, mean = facts["base"], row.get("num_params_mean")  # 0 or absent: dense
     columns = {
         "loss": row["loss_sum"] / row["num_tokens"],
         "loss_se": row.get("loss_se"),
@@ -67,7 +67,8 @@ def _columns(facts: Mapping[str, Any], row: Mapping[str, Any], base_loss: float)
         "general_share": share.get(facts["general"], 0.0) if facts.get("general") else None,
         "replay_share": row.get("replay_tokens", 0) / tokens,
         "from_scratch": 0.0,
-        "flops": 6.0 * facts["num_params_nonembed"] * tokens,  # C = 6 N D, the convention of the laws
+        "flops": 6.0 * (mean or facts["num_params_nonembed"]) * tokens,  # C = 6 N D, the convention of the laws
+        **({"num_params_mean": mean} if mean else {}),
         "unique_tokens": row.get("unique_tokens_by_corpus", {}).get(domain),
         **{f"share_{name}": value for name, value in share.items()},
     }
@@ -90,7 +91,12 @@ def _rates(facts: Mapping[str, Any]) -> np.ndarray:
 
 
 def as_observations(table: list[dict[str, Any]], origin: str, left_out: Mapping[str, int]) -> Observations:
-    """Rows -> columns; a quantity that some row lacks is no column, except shares, which are then 0."""
+    """Rows -> columns; a quantity that some row lacks is no column, except shares, which are then 0.
+
+    Where some run was sparse, the mean parameters of the dense ones are their parameters.
+    """
+    if any("num_params_mean" in row for row in table):
+        table = [{"num_params_mean": row["num_params"]} | row for row in table]
     columns = {}
     for name in dict.fromkeys(name for row in table for name in row if name not in TEXT):
         values = [row.get(name, 0.0 if name.startswith("share_") else None) for row in table]

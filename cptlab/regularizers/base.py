@@ -36,6 +36,10 @@ class Regularizer(ABC):
     def check(self, replay: Any, mixture: Any) -> None:  # noqa: B027 - most need nothing
         """UserError for a replay or mixture with which this regulariser cannot work."""
 
+    def lacks_importance(self, weights: Path | None) -> bool:
+        """Whether this regulariser reads what an earlier run has left, and nothing was left beside these weights."""
+        return False
+
     def check_data(self, corpora: Sequence[str], general: str, weights: Path | None) -> None:  # noqa: B027
         """UserError where the data or the base lacks what this regulariser measures or reads."""
 

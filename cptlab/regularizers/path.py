@@ -38,6 +38,10 @@ class PathRegularizer(Quadratic):
         beside = weights.parent / FILE if weights is not None else None
         return beside if beside is not None and beside.exists() else None
 
+    def lacks_importance(self, weights: Path | None) -> bool:
+        """As where a stream begins."""
+        return self.file(weights) is None
+
     def identity(self, weights: Path | None) -> dict:
         """Name and fields, the file by its content."""
         file = self.file(weights)

@@ -76,25 +76,41 @@ def compose_points(points: list[list[str]]) -> list[TrainConfig]:
     return [_named(points, i, lambda i=i: compose_point(task_overrides(points[i]))) for i in range(len(points))]
 
 
-def check_points(points: list[list[str]]) -> list[Point]:
+def check_points(points: list[list[str]], streams: bool = False) -> list[Point]:
     """Compose all points, then open their corpora, base and order; the first mistake names its point.
 
     Whether machine, model, adapter and tokenizer go together is looked at once for points that share them.
+    streams: whether points may be streams, of which the first stage is returned.
     """
     # All are composed before a corpus is built for any: the cheap mistakes answer at once.
-    return open_points(points, compose_points(points))
+    return open_points(points, compose_points(points), streams)
 
 
-def open_points(points: list[list[str]], configs: list[TrainConfig]) -> list[Point]:
+def open_points(points: list[list[str]], configs: list[TrainConfig], streams: bool = False) -> list[Point]:
     """Open corpora, base and order of composed points. UserError if two of them are one run."""
     from cptlab.training.point import open_point
 
     known: dict[str, Any] = {}
     here = "slurm" not in chosen(points[0])  # a login node has no GPU, the jobs' machines have
-    opened = [_named(points, i, lambda i=i: open_point(configs[i], known, here)) for i in range(len(points))]
-    first: dict[str, int] = {}
+
+    def opened_point(i: int) -> Point:
+        if not configs[i].stream:
+            return open_point(configs[i], known, here)
+        if not (streams and here):
+            raise UserError(
+                "stream trains its stages one after the other in one process, so it is no point of a study or of a job"
+                " of SLURM; use `python train.py`, with -m for several streams"
+            )
+        from cptlab.sweeps.stages import open_stream
+
+        return open_stream(configs[i], points[i], known)
+
+    opened = [_named(points, i, lambda i=i: opened_point(i)) for i in range(len(points))]
+    first: dict[tuple[str, str], int] = {}
     for i, point in enumerate(opened):
-        before = first.setdefault(point.run_id, i)
+        config = configs[i]  # two streams may share their first stage
+        later = repr((config.stream, config.stage, config.regularizer)) if config.stream else ""
+        before = first.setdefault((point.run_id, later), i)
         if before != i:
             raise UserError(
                 f"points {before + 1} and {i + 1} of {len(points)} are the same run ({' '.join(own(points, before))};"

@@ -37,6 +37,7 @@ def attempt(
     from cptlab.training.parallel.memory import is_out_of_memory, out_of_memory
     from cptlab.training.progress import Progress
     from cptlab.training.recorder import Recorder
+    from cptlab.training.sparse import mean_params
     from cptlab.training.trainer import fit_steps
 
     silence_libraries()  # Lightning sets its own level then
@@ -76,6 +77,7 @@ def attempt(
     begin = Beginning(begin_record)
     recorder = Recorder(config, point.corpora, stream, folder, progress, begin)
     recorder.diagnostics = probe_of(point, recorder)
+    recorder.mean_params = mean_params(config, model, params[0])
     checkpointing = Checkpointing(config.checkpoint, folder, facts, stream, resume, stop, progress.note)
     status, reason, weights, throughput, failure = FINISHED, "", "", {}, {}
     ended: BaseException | None = None

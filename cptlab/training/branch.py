@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 
 # What may differ between a trunk and its branch; corpora and weights are held against each other by content.
 FREE = {"lr_schedule", "tokens", "evaluation", "machine", "tracking", "checkpoint", "runs", "save_model", "branch",
-        "data", "selection", "model", "diagnostics"}  # fmt: skip
+        "data", "selection", "model", "diagnostics", "stream", "stage",
+        "sparsity"}  # fmt: skip
 OF_DATA = ("general", "packing", "max_epochs", "on_max_epochs")
 
 
@@ -78,6 +79,8 @@ def open_trunk(config: TrainConfig, corpora: Corpora, base: Base) -> Trunk | Non
     except (OSError, ValueError) as error:
         raise UserError(f"branch.run: {path} holds no run.json; give the run folder of the trunk") from error
     trunk = Trunk(path, facts, *_checkpoint(path, config.branch.step))
+    if (facts["config"].get("sparsity") or {}).get("variant", "none") != "none":
+        raise UserError(f"branch.run: the masks of {facts['run_id']} depend on its length; branch from a dense run")
     if other := _differing(config, corpora, base, facts):
         raise UserError(
             f"branch.run: the run {facts['run_id']} differs from this one in {', '.join(other)}; a branch may change"

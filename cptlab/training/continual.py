@@ -17,7 +17,9 @@ from cptlab.regularizers.kl_to_base import KLToBase
 from cptlab.regularizers.path import PathRegularizer
 from cptlab.replay.mer import MER
 from cptlab.replay.projected import ProjectedReplay
+from cptlab.training.before import last_checkpoint
 from cptlab.training.module import CPTModule
+from cptlab.training.moments import Moments
 from cptlab.training.penalty import PathPenalty, Penalty
 from cptlab.training.projection import Projection
 from cptlab.training.reptile import Reptile
@@ -93,8 +95,11 @@ def continual(config: TrainConfig, module: CPTModule, stream: TokenStream, run: 
     """The callback that this configuration needs, if any; the module learns of teacher and projection."""
     regularizer, replay, general = config.regularizer, config.replay, config.data.general
     parts: list[Part] = []
+    weights = config.model.folder()
+    if config.stage.follows and config.stage.optimizer == "keep" and weights:
+        parts.append(Moments(last_checkpoint(weights.parent)))
     if isinstance(regularizer, PathRegularizer):
-        parts.append(PathPenalty(regularizer, stream, general, config.model.folder(), run))
+        parts.append(PathPenalty(regularizer, stream, general, weights, run))
     elif isinstance(regularizer, Quadratic):
         parts.append(Penalty(regularizer, stream, general))
     elif isinstance(regularizer, KLToBase):

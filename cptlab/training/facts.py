@@ -54,7 +54,15 @@ def identify(config: TrainConfig, corpora: Corpora, base: Base, branch: dict | N
         }
         | row_choices(config)
         | ({"branch": branch} if branch else {})
+        | ({"stage": of_stage(config, base)} if config.stage.follows else {})
     )  # fmt: skip
+
+
+def of_stage(config: TrainConfig, base: Base) -> dict:
+    """Which run this one goes on from, and what it takes of it."""
+    stage = config.stage
+    buffer = {"buffer": stage.buffer} if config.replay.from_buffer else {}
+    return {"run_id": base.run_id, "optimizer": stage.optimizer} | buffer
 
 
 def row_choices(config: TrainConfig) -> dict:
@@ -68,6 +76,8 @@ def row_choices(config: TrainConfig) -> dict:
         chosen["adapter"] = adapter
     if regularizer := config.regularizer.identity(config.model.folder()):
         chosen["regularizer"] = regularizer
+    if sparsity := config.sparsity.identity():
+        chosen["sparsity"] = sparsity
     if vocab := config.vocab.identity():
         chosen["vocab"] = vocab
     return chosen

@@ -12,7 +12,9 @@ from cptlab.errors import UserError
 from cptlab.models.base import Base
 from cptlab.records.base_areas import final_lr
 from cptlab.records.run import RunFolder
+from cptlab.training.before import check_moments, earlier_of, order_of
 from cptlab.training.branch import Trunk, open_trunk, refuse_other_order
+from cptlab.training.checkpoint import folder as checkpoints
 from cptlab.training.facts import identify
 from cptlab.training.fits import check_layers, check_machine, check_vocabulary, read_config
 from cptlab.training.parallel.launch import check_processes
@@ -64,18 +66,15 @@ def open_point(config: TrainConfig, known: dict[str, Any] | None = None, here: b
     if weights:
         check_vocabulary(described, weights, corpora.vocab_size, config.data.sequence_length)
     trunk = open_trunk(config, corpora, base)
-    stream = TokenStream.plan(
-        {name: splits["train"] for name, splits in corpora.corpora.items()}, config.mixture, config.replay,
-        general=config.data.general, steps=config.steps, rows_per_step=config.rows_per_step,
-        sequence_length=config.data.sequence_length, eos_id=corpora.eos_id, seed=config.seed,
-        vocab_size=corpora.vocab_size, packing=config.data.packing, max_epochs=config.data.max_epochs,
-        on_max_epochs=config.data.on_max_epochs,
-    )  # fmt: skip
+    stream = order_of(config, corpora, earlier_of(config, corpora, base))
     config.regularizer.check_data(list(corpora.corpora), config.data.general, weights)
     if trunk:
         refuse_other_order(config, stream)
     identity = identify(given, corpora, given_base, trunk.of_branch() if trunk else None)
-    return Point(config, corpora, base, stream, RunFolder(Path(config.runs) / identity, is_first_process()), trunk)
+    folder = RunFolder(Path(config.runs) / identity, is_first_process())
+    if not (folder.is_finished or checkpoints.kept(folder.path)):
+        check_moments(config, base)
+    return Point(config, corpora, base, stream, folder, trunk)
 
 
 def changed_vocabulary(config: TrainConfig, base: Base, known: dict[str, Any]) -> tuple[TrainConfig, Base, Path]:

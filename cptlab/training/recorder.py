@@ -19,6 +19,8 @@ from cptlab.training.module import CPTModule, NotFiniteError
 from cptlab.training.progress import Progress
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from cptlab.config import TrainConfig
     from cptlab.training.diagnostics.probe import Probe
 
@@ -61,6 +63,7 @@ class Recorder(L.Callback):
         self.losses: dict[str, float] = {}  # domain -> last loss of split fit [nat/token]
         self.trained = CorpusLosses(stream.names)
         self.diagnostics: Probe | None = None  # what else is measured at each evaluation
+        self.mean_params: NDArray | None = None  # of sparse training, by step
         self.started = time.monotonic()
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: CPTModule) -> None:
@@ -132,4 +135,5 @@ class Recorder(L.Callback):
             num_tokens=measured.num_tokens, num_bytes=measured.num_bytes, loss_se=measured.loss_se,
             seconds=round(time.monotonic() - self.started, 3), epochs_by_corpus=self.stream.epochs_by_corpus(step),
             train_loss_sum=trained[0], train_num_tokens=trained[1],
+            num_params_mean=0.0 if self.mean_params is None else float(self.mean_params[step]),
         )  # fmt: skip

@@ -39,6 +39,7 @@ def fit_steps(
     from cptlab.training.network import Network
     from cptlab.training.parallel.arrange import arrange
     from cptlab.training.parallel.strategy import lightning_precision, plugins_of, strategy_of
+    from cptlab.training.sparse import sparse
     from cptlab.training.steering import steering
 
     machine, first_step = config.machine, checkpointing.resume.step
@@ -57,8 +58,8 @@ def fit_steps(
             accelerator=machine.accelerator, devices=machine.devices, num_nodes=machine.nodes,
             strategy=strategy_of(machine), max_steps=stream.steps - first_step, max_epochs=-1,
             precision=lightning_precision(machine), plugins=plugins_of(machine),  # type: ignore[arg-type]
-            callbacks=[*against_forgetting, checkpointing.first, recorder, *steering(config, stream, recorder),
-                       checkpointing], logger=False,
+            callbacks=[*against_forgetting, *sparse(config, stream.steps), checkpointing.first, recorder,
+                       *steering(config, stream, recorder), checkpointing], logger=False,
             enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False, num_sanity_val_steps=0,
             use_distributed_sampler=False,
         )  # fmt: skip

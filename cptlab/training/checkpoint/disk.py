@@ -42,6 +42,7 @@ def predict(config: TrainConfig, num_params: int, num_trained: int) -> Predictio
     """Of a run that trains `num_trained` of `num_params` parameters; only what is trained is in a checkpoint."""
     state = getattr(config.optimizer, "state_bytes", STATE_BYTES)
     kept = WEIGHT_BYTES * (len(config.regularizer.kept) + len(config.replay.kept))
+    kept += bool(config.sparsity.identity())  # a mask, a byte each
     each = int(num_trained * (WEIGHT_BYTES + state + kept))
     return Prediction(each, each * (config.checkpoint.keep + 1), num_params * WEIGHT_BYTES * config.save_model)
 

@@ -18,7 +18,7 @@ from torch.optim import Optimizer
 from cptlab.errors import UserError
 from cptlab.training.checkpoint import folder
 from cptlab.training.checkpoint.resolution import compare
-from cptlab.training.checkpoint.state import KEPT, is_sharded, put, take
+from cptlab.training.checkpoint.state import KEPT, is_sharded, put, put_optimizer, take
 from cptlab.training.checkpoint.together import alone_is_meant, from_first, world
 from cptlab.training.checkpoint.tree import Tensors, join
 
@@ -69,7 +69,6 @@ def state_in(path: Path) -> dict[str, Any]:
 
 def restore(path: Path, content: dict[str, Any], network: nn.Module, optimizer: Optimizer) -> None:
     """Weights and optimizer state, whatever number of processes wrote them and whatever number reads them."""
-    full = content["kind"] == "full"
     own = take(network, optimizer, full=False)[1]
     names = tensor_names(content["plain"])
     if other := sorted(names ^ set(own)):
@@ -77,16 +76,29 @@ def restore(path: Path, content: dict[str, Any], network: nn.Module, optimizer: 
             f"{path} keeps other tensors than this run trains ({other[0]} is on one side only): it was written by"
             " another version; go on with that one, or move the checkpoint away to start again"
         )
-    if full:
+    tensors = read_tensors(path, content, network, own)
+    put(network, optimizer, content["plain"], tensors, content["kind"] == "full")
+
+
+def restore_optimizer(path: Path, network: nn.Module, optimizer: Optimizer) -> None:
+    """The optimizer state of another run's checkpoint. UserError if it trained other tensors."""
+    content = state_in(path)
+    names = tensor_names(content["plain"]["optimizer"])
+    plain, own = take(network, optimizer, full=False)
+    if other := sorted(names ^ tensor_names(plain["optimizer"])):
+        raise UserError(f"stage.optimizer=keep: {path} is of another model or optimizer ({other[0]} is on one side)")
+    tensors = read_tensors(path, content, network, {name: own[name] for name in names})
+    put_optimizer(network, optimizer, content["plain"], tensors, content["kind"] == "full")
+
+
+def read_tensors(path: Path, content: dict[str, Any], network: nn.Module, own: Tensors) -> Tensors:
+    """The tensors of a checkpoint: whole ones of a full, those that `own` names, in its shards, of a sharded one."""
+    if content["kind"] == "full":
         # Read as needed where only slices are taken, else whole: the optimizer may keep what it is given.
-        tensors: Tensors = torch.load(
-            path / folder.FULL, map_location="cpu", weights_only=True, mmap=is_sharded(network)
-        )
-    else:
-        tensors = own
-        with alone_is_meant():
-            load_shards(tensors, storage_reader=FileSystemReader(path / folder.SHARDS), no_dist=world()[1] == 1)
-    put(network, optimizer, content["plain"], tensors, full)
+        return torch.load(path / folder.FULL, map_location="cpu", weights_only=True, mmap=is_sharded(network))
+    with alone_is_meant():
+        load_shards(own, storage_reader=FileSystemReader(path / folder.SHARDS), no_dist=world()[1] == 1)
+    return own
 
 
 def weights_in(path: Path) -> Tensors:

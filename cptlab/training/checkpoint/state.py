@@ -67,7 +67,15 @@ def put(
     network: nn.Module, optimizer: Optimizer, plain: dict[str, Any], tensors: dict[str, Tensor], full: bool
 ) -> None:
     """Give weights and optimizer what `take` took. full: the tensors are whole, the network's may be shards."""
-    options = StateDictOptions(full_state_dict=full and is_sharded(network), strict=trained_names(network) is None)
-    set_optimizer_state_dict(network, optimizer, join(plain["optimizer"], tensors), options=options)
+    options = put_optimizer(network, optimizer, plain, tensors, full)
     # The weights last: an optimizer without state takes an empty step to make one.
     set_model_state_dict(network, join(plain["model"], tensors), options=options)
+
+
+def put_optimizer(
+    network: nn.Module, optimizer: Optimizer, plain: dict[str, Any], tensors: dict[str, Tensor], full: bool
+) -> StateDictOptions:
+    """Of `put` the optimizer's part; it may move the weights by a step without a gradient and of LR 0."""
+    options = StateDictOptions(full_state_dict=full and is_sharded(network), strict=trained_names(network) is None)
+    set_optimizer_state_dict(network, optimizer, join(plain["optimizer"], tensors), options=options)
+    return options

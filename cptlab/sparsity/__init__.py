@@ -1,0 +1,1 @@
+"""Which weights are zero while a run trains, a variant a file."""
