@@ -48,8 +48,9 @@ def attempt(
     params = count_params(model)  # of the model that a law is about: adapters are not part of N
     model = config.adapter.apply(model)
     facts = gather_facts(
-        config, overrides, point.corpora, point.base, point.run_id, (*params, count_trainable(model)[0]), attention.name
-    )
+        config, overrides, point.corpora, point.base, point.run_id, (*params, count_trainable(model)[0]),
+        attention.name, attention.why,
+    )  # fmt: skip
     if point.trunk:
         facts = replace(facts, branch=point.trunk.of_branch())
     for name, packed in stream.packing().items():
@@ -58,6 +59,8 @@ def attempt(
         config.tracking, quiet = NoTracking(), True
     quiet = quiet or stays_quiet()
     progress = Progress(point.run_id, stream.steps, stream.tokens_per_step, quiet, folder.writes)
+    if config.machine.attention == "auto":
+        progress.opened(f"attention {attention}")
     if lock:
         lock.watch(progress.place)
     refuse_small_disk(folder.path, predict(config, facts.num_params_total, count_trainable(model)[0]))

@@ -81,6 +81,7 @@ def gather_facts(
     identity: str,
     params: tuple[int, int, int],
     attention: str = "sdpa",
+    attention_why: str = "",
 ) -> RunFacts:
     """run.json of a run that starts now."""
     others = [name for name in corpora.corpora if name != config.data.general]
@@ -111,7 +112,8 @@ def gather_facts(
         schedule=config.lr_schedule.identity(),
         lr_is_constant_after_warmup=config.lr_schedule.is_constant,
         warmup_tokens=config.lr_schedule.warmup_tokens,
-        resolved={"attention": attention, "precision": config.machine.resolved_precision},
+        resolved={"attention": attention, "precision": config.machine.resolved_precision,
+                  "attention_why": attention_why},
         world_size=config.machine.world_size,
         git_sha=sha,
         dirty=dirty,

@@ -35,6 +35,11 @@ class Progress:
         self.step = 0
         self.first = 0  # step that this attempt started from
 
+    def opened(self, text: str) -> None:
+        """The line that a run opens with: what it chose by itself."""
+        if (self.plain or self.terminal) and self.speaks:
+            say_line(f"{self.name} {text}")
+
     def update(self, step: int, train_loss: float, losses: Mapping[str, float]) -> None:
         """After a step; redraws at most five times a second."""
         self.step, now = step, time.monotonic()

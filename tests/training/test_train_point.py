@@ -169,3 +169,18 @@ def test_norms_and_embeddings_are_not_decayed():
     assert plain["weight_decay"] == 0.0
     assert sorted({p.ndim for p in decayed["params"]}) == [2]
     assert len(plain["params"]) == 1 + 2 * size.dimensions[1] + 1  # embedding, two norms a layer, final norm
+
+
+def test_a_run_says_once_which_attention_auto_took_and_why_and_its_record_keeps_both(study, tmp_path, capfd):
+    overrides = [*study, f"runs={tmp_path}"]
+    outcome = train_point(compose_point(overrides), overrides)
+    [line] = [line for line in capfd.readouterr().err.splitlines() if "attention" in line]
+    why = "flash kernels need a GPU, and flex has no backward on a cpu"
+    assert line == f"{outcome.run_id} attention sdpa: {why}"
+    facts = json.loads((outcome.folder / "run.json").read_text())
+    assert facts["resolved"] == {"attention": "sdpa", "attention_why": why, "precision": "fp32"}
+    named = [*overrides, "machine.attention=sdpa", "seed=7"]
+    train_point(compose_point(named), named)
+    assert "attention" not in capfd.readouterr().err
+    train([*overrides, "seed=8"])
+    assert "attention" not in capfd.readouterr().err
