@@ -154,7 +154,7 @@ class Throughput:
         speed = f"{rate / 1e3:.1f}k tokens/s"
         if used is None or self.shape is None or self.peak is None:
             return speed
-        formula = self.shape.formula(self.sequence_length).split(",")[0]
+        formula = self.shape.formula(self.sequence_length).split(";")[0]
         return f"{speed}, MFU {100 * used:.1f} % ({formula}, peak {str(self.peak).split(' (')[0]})"
 
     def summary(self, device_type: str = "cpu") -> dict[str, Any]:
