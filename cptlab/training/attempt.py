@@ -102,6 +102,8 @@ def attempt(
         status, failure = FAILED, {REPEATS: isinstance(error, NotFiniteError)}
         leave_note(reason)
     progress.close()
+    if throughput:
+        progress.ended(throughput)
     begin()  # a failure before the first step is recorded too
     seconds = time.monotonic() - started
     of_attempt = {name: getattr(facts, name) for name in ("git_sha", "dirty", "versions", "hardware", "started")}

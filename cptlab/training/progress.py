@@ -4,6 +4,7 @@ import os
 import sys
 import time
 from collections.abc import Mapping
+from typing import Any
 
 from cptlab.training.throughput import Throughput
 
@@ -74,6 +75,11 @@ class Progress:
         """(step, steps, seconds a step of this attempt)."""
         done = self.step - self.first
         return self.step, self.steps, (time.monotonic() - self.started) / done if done else 0.0
+
+    def ended(self, summary: Mapping[str, Any]) -> None:
+        """The line that an attempt closes with: its speed, data wait and memory, as the record keeps them."""
+        if (self.plain or self.terminal) and self.speaks and self.meter:
+            say_line(f"{self.name} {self.meter.last_line(summary)}")
 
     def note(self, text: str) -> None:
         """A line that a reader must not miss, quiet or not."""
