@@ -35,6 +35,10 @@ class Adapter(ABC):
     def apply(self, model: PreTrainedModel) -> PreTrainedModel:
         """The same object, adapted: base frozen, adapters trainable. Random weights come from torch's global seed."""
 
+    def outline(self, model: PreTrainedModel) -> PreTrainedModel:
+        """`apply` for a model whose weights are nowhere: what is trained has its shapes, its numbers mean nothing."""
+        return self.apply(model)
+
     @property
     def needs_weights(self) -> bool:
         """Whether `apply` looks at the base's weights; else they may be on the meta device, and come afterwards."""

@@ -55,6 +55,10 @@ class QLoRA(LowRank):
         model.is_loaded_in_4bit = True  # type: ignore[assignment] # by this peft knows that it must look for 4-bit layers
         return self.inject(model)
 
+    def outline(self, model: PreTrainedModel) -> PreTrainedModel:
+        """A and B around targets that nobody quantises."""
+        return self.inject(model)
+
     def merged(self, model: PreTrainedModel) -> PreTrainedModel:
         """Dequantised base plus update, in a copy of the model."""
         plain = super().merged(model)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from cptlab.errors import UserError
@@ -12,11 +12,12 @@ from cptlab.records.run import FAILED, FINISHED, INTERRUPTED
 from cptlab.training.build import attention_of, build_model, prepare_torch, save_model, silence_libraries
 from cptlab.training.checkpoint.disk import predict, refuse_small_disk
 from cptlab.training.checkpoint.folder import remove_all
-from cptlab.training.facts import gather_facts
+from cptlab.training.facts import facts_of
 from cptlab.training.outcome import REPEATS, Outcome
 from cptlab.training.parallel.launch import leave_note, stays_quiet
 from cptlab.training.point import Point
 from cptlab.training.tracking import NoTracking
+from cptlab.training.unbuilt import record_unbuilt
 
 if TYPE_CHECKING:
     from cptlab.records.lock import RunLock
@@ -43,18 +44,16 @@ def attempt(
     config, stream, folder = point.config, point.stream, point.folder
     prepare_torch(config)
     started = time.monotonic()
-    model = build_model(point).train()
-    attention = attention_of(config.machine, model, config.data.sequence_length)
-    params = count_params(model)  # of the model that a law is about: adapters are not part of N
-    model = config.adapter.apply(model)
-    facts = gather_facts(
-        config, overrides, point.corpora, point.base, point.run_id, (*params, count_trainable(model)[0]),
-        attention.name, attention.why,
-    )  # fmt: skip
-    if point.trunk:
-        facts = replace(facts, branch=point.trunk.of_branch())
-    for name, packed in stream.packing().items():
-        facts.corpora[name]["train"]["packing"] = packed
+    try:
+        model = build_model(point).train()
+        attention = attention_of(config.machine, model, config.data.sequence_length)
+        params = count_params(model)  # of the model that a law is about: adapters are not part of N
+        model = config.adapter.apply(model)
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        return record_unbuilt(point, overrides, started)
+    facts = facts_of(point, overrides, (*params, count_trainable(model)[0]), attention)
     if not folder.writes:
         config.tracking, quiet = NoTracking(), True
     quiet = quiet or stays_quiet()

@@ -52,6 +52,37 @@ def test_a_run_that_finds_no_memory_is_recorded_with_that_sentence(study, tmp_pa
     assert json.loads((outcome.folder / "done.json").read_text())["reason"] == outcome.reason
 
 
+@pytest.mark.parametrize("adapter", ["none", "lora", "dora", "qlora"])
+@pytest.mark.parametrize("where", ["cptlab.training.attempt.build_model", "apply"])
+def test_a_model_that_finds_no_memory_while_it_is_built_is_recorded_alike(study, tmp_path, monkeypatch, adapter, where):
+    overrides = [*study, f"runs={tmp_path}", f"adapter={adapter}"]
+    config = compose_point(overrides)
+    whole = train_point(compose_point([*overrides, "tokens=64"]), overrides, quiet=True)
+    with monkeypatch.context() as patch:
+        if where == "apply":
+            kind, tried = type(config.adapter), []
+            apply = kind.apply
+
+            def once(self, model):
+                if tried:
+                    return apply(self, model)
+                tried.append(True)
+                return torch.empty(1 << 60)
+
+            patch.setattr(kind, "apply", once)
+        else:
+            patch.setattr(where, lambda *_: torch.empty(1 << 60))
+        outcome = train_point(config, overrides, quiet=True)
+    assert outcome.status == "failed"
+    assert outcome.reason.startswith("out of memory; estimated for one process: ")
+    done = json.loads((outcome.folder / "done.json").read_text())
+    assert (done["status"], done["reason"], done["attempt"]) == ("failed", outcome.reason, 1)
+    facts, others = (json.loads((run.folder / "run.json").read_text()) for run in (outcome, whole))
+    for name in ("num_params_nonembed", "num_params_total", "num_params_trainable", "resolved", "corpora"):
+        assert facts[name] == others[name], name
+    assert train_point(compose_point(overrides), overrides, quiet=True).status == "finished"
+
+
 def test_what_a_cpu_says_without_memory_is_understood():
     with pytest.raises(RuntimeError) as caught:
         torch.empty(1 << 60)
