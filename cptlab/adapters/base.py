@@ -40,6 +40,11 @@ class Adapter(ABC):
         return self.apply(model)
 
     @property
+    def trains_ends(self) -> bool:
+        """Whether embeddings and head are trained, not only what stands beside layers."""
+        return True
+
+    @property
     def needs_weights(self) -> bool:
         """Whether `apply` looks at the base's weights; else they may be on the meta device, and come afterwards."""
         return False

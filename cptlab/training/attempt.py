@@ -31,6 +31,7 @@ def attempt(
     silence_libraries()  # torchao speaks while it is imported
     from cptlab.adapters.base import count_trainable
     from cptlab.models.base import count_params
+    from cptlab.optimizers.groups import kinds
     from cptlab.training.checkpoint.callback import Checkpointing
     from cptlab.training.checkpoint.load import find_resume
     from cptlab.training.diagnostics.probe import probe_of
@@ -62,7 +63,8 @@ def attempt(
         progress.opened(f"attention {attention}")
     if lock:
         lock.watch(progress.place)
-    refuse_small_disk(folder.path, predict(config, facts.num_params_total, count_trainable(model)[0]))
+    ends = sum(weight.numel() for kind, weight in kinds(model) if kind == "embeddings")
+    refuse_small_disk(folder.path, predict(config, facts.num_params_total, facts.num_params_trainable, ends))
     resume = find_resume(folder.path, facts, config.checkpoint.allow_other_resolution, progress.note)
     leaves_trunk = resume.path is None and point.trunk is not None
     if leaves_trunk and point.trunk:
