@@ -31,6 +31,8 @@ class Machine(Protocol):
 class Adapter(ABC):
     """`apply` before the optimizer is built and before sharding; `merged` when weights are saved for others."""
 
+    base_bytes = 4.0  # of a weight of the blocks, in fp32
+
     @abstractmethod
     def apply(self, model: PreTrainedModel) -> PreTrainedModel:
         """The same object, adapted: base frozen, adapters trainable. Random weights come from torch's global seed."""

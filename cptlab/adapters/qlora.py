@@ -28,6 +28,8 @@ class QLoRA(LowRank):
 
     packages = ("peft", "bitsandbytes")
 
+    base_bytes = 4.5 / 8  # 4 bits and an fp32 scale for every 64, which quantised scales lower to 4.13 bits
+
     def check(self, machine: Machine) -> None:
         """bitsandbytes' weights are no DTensors, and stay on their device."""
         if machine.strategy in ("fsdp", "hsdp"):

@@ -99,7 +99,7 @@ def attempt(
             raise
         reason = f"{' '.join(str(error).split())[:300] or type(error).__name__}"
         if is_out_of_memory(error):
-            reason = out_of_memory(config, params[1], model.config)
+            reason = out_of_memory(config, facts, model.config)
         status, failure = FAILED, {REPEATS: isinstance(error, NotFiniteError)}
         leave_note(reason)
     progress.close()

@@ -31,11 +31,11 @@ def record_unbuilt(point: Point, overrides: list[str], started: float) -> Outcom
     attention = choose(
         machine.attention, device, machine.resolved_precision, model.config.model_type, run_kernels=False
     )
-    reason = out_of_memory(config, params[1], model.config)
+    facts = facts_of(point, overrides, (*params, trained), attention)
+    reason = out_of_memory(config, facts, model.config)
     leave_note(reason)
     seconds = time.monotonic() - started
     if folder.writes:
-        facts = facts_of(point, overrides, (*params, trained), attention)
         config.tracking.start(asdict(facts), folder.path)
         folder.begin(facts)
         of_attempt = {name: getattr(facts, name) for name in ("git_sha", "dirty", "versions", "hardware", "started")}
