@@ -31,9 +31,20 @@ class Machine(Protocol):
 class Adapter(ABC):
     """`apply` before the optimizer is built and before sharding; `merged` when weights are saved for others."""
 
+    base_bytes = 4.0  # of a weight of the blocks, in fp32
+
     @abstractmethod
     def apply(self, model: PreTrainedModel) -> PreTrainedModel:
         """The same object, adapted: base frozen, adapters trainable. Random weights come from torch's global seed."""
+
+    def outline(self, model: PreTrainedModel) -> PreTrainedModel:
+        """`apply` for a model whose weights are nowhere: what is trained has its shapes, its numbers mean nothing."""
+        return self.apply(model)
+
+    @property
+    def trains_ends(self) -> bool:
+        """Whether embeddings and head are trained, not only what stands beside layers."""
+        return True
 
     @property
     def needs_weights(self) -> bool:

@@ -44,6 +44,11 @@ class LowRank(Adapter):
         if not self.targets:
             raise UserError("adapter.targets is empty; name linear layers, or all-linear")
 
+    @property
+    def trains_ends(self) -> bool:
+        """As chosen."""
+        return self.train_embeddings
+
     def check(self, machine: Machine) -> None:
         """The library is there, and the layers keep the names that a tensor-parallel plan looks for."""
         name = self.variant_name  # type: ignore[attr-defined]

@@ -28,6 +28,8 @@ class QLoRA(LowRank):
 
     packages = ("peft", "bitsandbytes")
 
+    base_bytes = 4.5 / 8  # 4 bits and an fp32 scale for every 64, which quantised scales lower to 4.13 bits
+
     def check(self, machine: Machine) -> None:
         """bitsandbytes' weights are no DTensors, and stay on their device."""
         if machine.strategy in ("fsdp", "hsdp"):
@@ -53,6 +55,10 @@ class QLoRA(LowRank):
             linear = cast("nn.Linear", model.get_submodule(name))
             setattr(model.get_submodule(parent), child, NF4Linear.of(linear, self.double_quant))
         model.is_loaded_in_4bit = True  # type: ignore[assignment] # by this peft knows that it must look for 4-bit layers
+        return self.inject(model)
+
+    def outline(self, model: PreTrainedModel) -> PreTrainedModel:
+        """A and B around targets that nobody quantises."""
         return self.inject(model)
 
     def merged(self, model: PreTrainedModel) -> PreTrainedModel:

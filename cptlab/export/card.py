@@ -14,7 +14,7 @@ import yaml
 from cptlab.export.record import Recorded
 
 RECIPE = ("vocab", "mixture", "replay", "selection", "lr_schedule", "optimizer", "objective", "adapter", "machine")
-BESIDES = ("variant", "threads", "workers")  # said elsewhere, or without influence on the numbers
+BESIDES = ("variant", "threads", "workers", "attention_why")  # said elsewhere, or without influence on the numbers
 
 
 def card(run: Recorded, dtype: str, kind: str, weights_sha256: str, checks: Iterable[str]) -> str:

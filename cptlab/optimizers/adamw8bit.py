@@ -28,6 +28,8 @@ class AdamW8bit(AdamFields):
     library: str = "auto"  # auto = torchao for sharded parameters, bitsandbytes otherwise
     paged: bool = False  # states move to the host's memory when the GPU's is short (bitsandbytes)
 
+    state_bytes = 2.0
+
     def __post_init__(self) -> None:
         super().__post_init__()
         one_of("library", self.library, LIBRARIES)

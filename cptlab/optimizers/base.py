@@ -44,6 +44,9 @@ class Optimizer(ABC):
     clip: float = 1.0  # bound of the gradient's L2 norm; 0 = no clipping
     no_decay: list[str] = field(default_factory=lambda: list(NO_DECAY))  # of DECAY_KINDS, which weights never decay
 
+    state_bytes = (
+        8.0  # of states a trained weight; GaLore, whose states depend on shapes, keeps less unless its rank is full
+    )
     averages = False  # whether the weights to keep are averages that its `eval()` puts in place
 
     def __post_init__(self) -> None:
@@ -63,6 +66,10 @@ class Optimizer(ABC):
 
     def check_schedule(self, schedule: Schedule) -> None:  # noqa: B027 - most need nothing
         """UserError for a schedule that this optimizer does not go with."""
+
+    def all_state_bytes(self, hidden: int, ends: int) -> float:
+        """Of the states of `hidden` trained weights of blocks, and of `ends` of embeddings and head."""
+        return self.state_bytes * (hidden + ends)
 
     def identity(self) -> dict:
         """Name and fields; `no_decay` only where it is not the usual one, so that older run_ids stay."""

@@ -29,6 +29,8 @@ class Lion8bit(Optimizer):
     weight_decay: float = 1.0  # decoupled, per unit of LR, on what `no_decay` leaves
     paged: bool = False  # states move to the host's memory when the GPU's is short
 
+    state_bytes = 1.0
+
     def __post_init__(self) -> None:
         super().__post_init__()
         for name in ("beta1", "beta2"):

@@ -31,6 +31,8 @@ class Muon(AdamFields):
     lr_adjust: str = "match_rms_adamw"  # match_rms_adamw or original
     adamw_lr_scale: float = 1.0  # LR of the AdamW part over that of the matrices, above 0
 
+    state_bytes = 4.0  # of hidden matrices
+
     def __post_init__(self) -> None:
         super().__post_init__()
         share_below_one("momentum", self.momentum)
@@ -38,6 +40,10 @@ class Muon(AdamFields):
         above_zero("adamw_lr_scale", self.adamw_lr_scale)
         if not 1 <= self.ns_steps < 100:
             raise UserError(f"optimizer.ns_steps is {self.ns_steps}; it must lie between 1 and 99")
+
+    def all_state_bytes(self, hidden: int, ends: int) -> float:
+        """One momentum for matrices, two moments for the rest; norms and biases are too few to count."""
+        return self.state_bytes * hidden + AdamFields.state_bytes * ends
 
     def build(self, model: torch.nn.Module) -> torch.optim.Optimizer:
         """Muon's group first, then AdamW's."""

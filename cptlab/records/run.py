@@ -38,7 +38,7 @@ class RunFacts:
     schedule: dict  # variant and fields
     lr_is_constant_after_warmup: bool
     warmup_tokens: float
-    resolved: dict  # what `auto` became: attention, precision
+    resolved: dict  # what `auto` became: attention, precision; attention_why, which is not compared on resume
     world_size: int
     git_sha: str
     dirty: bool

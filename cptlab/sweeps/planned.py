@@ -64,7 +64,8 @@ def plan_point(point: Point, overrides: list[str]) -> PlannedPoint:
 
     config, corpora = point.config, point.corpora
     counts = count(config, corpora.vocab_size)
-    needed = predict(config, counts.total, counts.trainable)
+    ends = (counts.total - counts.nonembed) * config.adapter.trains_ends
+    needed = predict(config, counts.total, counts.trainable, ends)
     machine = config.machine
     return PlannedPoint(
         run_id=point.run_id, folder=str(point.folder.path), overrides=overrides, num_params=counts.nonembed,

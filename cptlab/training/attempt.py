@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from cptlab.errors import UserError
@@ -12,11 +12,12 @@ from cptlab.records.run import FAILED, FINISHED, INTERRUPTED
 from cptlab.training.build import attention_of, build_model, prepare_torch, save_model, silence_libraries
 from cptlab.training.checkpoint.disk import predict, refuse_small_disk
 from cptlab.training.checkpoint.folder import remove_all
-from cptlab.training.facts import gather_facts
+from cptlab.training.facts import facts_of
 from cptlab.training.outcome import REPEATS, Outcome
 from cptlab.training.parallel.launch import leave_note, stays_quiet
 from cptlab.training.point import Point
 from cptlab.training.tracking import NoTracking
+from cptlab.training.unbuilt import record_unbuilt
 
 if TYPE_CHECKING:
     from cptlab.records.lock import RunLock
@@ -30,6 +31,7 @@ def attempt(
     silence_libraries()  # torchao speaks while it is imported
     from cptlab.adapters.base import count_trainable
     from cptlab.models.base import count_params
+    from cptlab.optimizers.groups import kinds
     from cptlab.training.checkpoint.callback import Checkpointing
     from cptlab.training.checkpoint.load import find_resume
     from cptlab.training.diagnostics.probe import probe_of
@@ -44,24 +46,26 @@ def attempt(
     config, stream, folder = point.config, point.stream, point.folder
     prepare_torch(config)
     started = time.monotonic()
-    model = build_model(point).train()
-    attention = attention_of(config.machine, model, config.data.sequence_length)
-    params = count_params(model)  # of the model that a law is about: adapters are not part of N
-    model = config.adapter.apply(model)
-    facts = gather_facts(
-        config, overrides, point.corpora, point.base, point.run_id, (*params, count_trainable(model)[0]), attention.name
-    )
-    if point.trunk:
-        facts = replace(facts, branch=point.trunk.of_branch())
-    for name, packed in stream.packing().items():
-        facts.corpora[name]["train"]["packing"] = packed
+    try:
+        model = build_model(point).train()
+        attention = attention_of(config.machine, model, config.data.sequence_length)
+        params = count_params(model)  # of the model that a law is about: adapters are not part of N
+        model = config.adapter.apply(model)
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        return record_unbuilt(point, overrides, started)
+    facts = facts_of(point, overrides, (*params, count_trainable(model)[0]), attention)
     if not folder.writes:
         config.tracking, quiet = NoTracking(), True
     quiet = quiet or stays_quiet()
     progress = Progress(point.run_id, stream.steps, stream.tokens_per_step, quiet, folder.writes)
+    if config.machine.attention == "auto":
+        progress.opened(f"attention {attention}")
     if lock:
         lock.watch(progress.place)
-    refuse_small_disk(folder.path, predict(config, facts.num_params_total, count_trainable(model)[0]))
+    ends = sum(weight.numel() for kind, weight in kinds(model) if kind == "embeddings")
+    refuse_small_disk(folder.path, predict(config, facts.num_params_total, facts.num_params_trainable, ends))
     resume = find_resume(folder.path, facts, config.checkpoint.allow_other_resolution, progress.note)
     leaves_trunk = resume.path is None and point.trunk is not None
     if leaves_trunk and point.trunk:
@@ -97,10 +101,12 @@ def attempt(
             raise
         reason = f"{' '.join(str(error).split())[:300] or type(error).__name__}"
         if is_out_of_memory(error):
-            reason = out_of_memory(config, params[1], model.config)
+            reason = out_of_memory(config, facts, model.config)
         status, failure = FAILED, {REPEATS: isinstance(error, NotFiniteError)}
         leave_note(reason)
     progress.close()
+    if throughput:
+        progress.ended(throughput)
     begin()  # a failure before the first step is recorded too
     seconds = time.monotonic() - started
     of_attempt = {name: getattr(facts, name) for name in ("git_sha", "dirty", "versions", "hardware", "started")}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -18,6 +18,8 @@ from cptlab.records.run import RunFacts
 
 if TYPE_CHECKING:
     from cptlab.config import TrainConfig
+    from cptlab.training.attention import Choice
+    from cptlab.training.point import Point
 
 PACKAGES = ("cptlab", "torch", "lightning", "transformers", "tokenizers", "numpy", "hydra-core",
             "peft", "bitsandbytes", "torchao", "schedulefree", "galore-torch")  # fmt: skip
@@ -91,6 +93,7 @@ def gather_facts(
     identity: str,
     params: tuple[int, int, int],
     attention: str = "sdpa",
+    attention_why: str = "",
 ) -> RunFacts:
     """run.json of a run that starts now."""
     others = [name for name in corpora.corpora if name != config.data.general]
@@ -121,7 +124,8 @@ def gather_facts(
         schedule=config.lr_schedule.identity(),
         lr_is_constant_after_warmup=config.lr_schedule.is_constant,
         warmup_tokens=config.lr_schedule.warmup_tokens,
-        resolved={"attention": attention, "precision": config.machine.resolved_precision},
+        resolved={"attention": attention, "precision": config.machine.resolved_precision,
+                  "attention_why": attention_why},
         world_size=config.machine.world_size,
         git_sha=sha,
         dirty=dirty,
@@ -130,6 +134,18 @@ def gather_facts(
         started=datetime.now(UTC).isoformat(timespec="seconds"),
         sweep=os.environ.get("WANDB_SWEEP_ID", ""),
     )  # fmt: skip
+
+
+def facts_of(point: Point, overrides: list[str], params: tuple[int, int, int], attention: Choice) -> RunFacts:
+    """run.json of a point, with its trunk and its packing. params: (without embeddings, all, trained)."""
+    facts = gather_facts(
+        point.config, overrides, point.corpora, point.base, point.run_id, params, attention.name, attention.why
+    )
+    if point.trunk:
+        facts = replace(facts, branch=point.trunk.of_branch())
+    for name, packed in point.stream.packing().items():
+        facts.corpora[name]["train"]["packing"] = packed
+    return facts
 
 
 def plain(value: Any) -> Any:

@@ -92,8 +92,10 @@ def check_layers(config: TrainConfig, folder: Path | None) -> None:
         check_blocks(blocks_of(model), shared)
 
 
-def skeleton(model: Model, folder: Path | None, sequence_length: int) -> PreTrainedModel:
-    """The architecture without weights."""
+def skeleton(
+    model: Model, folder: Path | None, sequence_length: int, vocab_size: int = ANY_VOCABULARY
+) -> PreTrainedModel:
+    """The architecture without weights; a base embeds what its config.json says."""
     from cptlab.training.build import silence_libraries
 
     silence_libraries()
@@ -104,4 +106,4 @@ def skeleton(model: Model, folder: Path | None, sequence_length: int) -> PreTrai
     if folder is not None:
         return architecture(folder)
     with torch.random.fork_rng(devices=[]), weights_on_meta():
-        return model.build(ANY_VOCABULARY, sequence_length, 0)
+        return model.build(vocab_size, sequence_length, 0)

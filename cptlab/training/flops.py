@@ -40,11 +40,16 @@ class Shape:
         return 4 * self.params + 2 * self.trained + 12 * self.width * seen * (0.5 if causal else 1)
 
     def formula(self, sequence_length: int) -> str:
-        """'6N + 12LdT, N = 1.24e+09 without input embeddings, L = 16, d = 2048, T = 4096, ...'."""
-        params = "6N" if self.trained == self.params else f"4N + 2N_trained, N_trained = {self.trained:.4g}"
+        """'6N + 12LdT; N = 1.24e+09 without input embeddings, L = 16, d = 2048, T = 4096, ...'.
+
+        Terms stand before the semicolon; adapters: '4N + 2N_trained + 12LdT; N = ..., N_trained = ..., ...'.
+        """
+        params, trained = "6N", ""
+        if self.trained != self.params:
+            params, trained = "4N + 2N_trained", f" N_trained = {self.trained:.4g},"
         windows = f", windows {sorted(set(self.windows))}" if any(self.windows) else ""
         return (
-            f"{params} + 12LdT, N = {self.params:.4g} without input embeddings, L = {len(self.windows)},"
+            f"{params} + 12LdT; N = {self.params:.4g} without input embeddings,{trained} L = {len(self.windows)},"
             f" d = {self.width}, T = {sequence_length}{windows}, not halved for the causal mask, recomputation not"
             " counted"
         )

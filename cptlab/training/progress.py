@@ -4,6 +4,7 @@ import os
 import sys
 import time
 from collections.abc import Mapping
+from typing import Any
 
 from cptlab.training.throughput import Throughput
 
@@ -34,6 +35,11 @@ class Progress:
         self.speaks = speaks  # whether this process shows notes: of several, one
         self.step = 0
         self.first = 0  # step that this attempt started from
+
+    def opened(self, text: str) -> None:
+        """The line that a run opens with: what it chose by itself."""
+        if (self.plain or self.terminal) and self.speaks:
+            say_line(f"{self.name} {text}")
 
     def update(self, step: int, train_loss: float, losses: Mapping[str, float]) -> None:
         """After a step; redraws at most five times a second."""
@@ -69,6 +75,11 @@ class Progress:
         """(step, steps, seconds a step of this attempt)."""
         done = self.step - self.first
         return self.step, self.steps, (time.monotonic() - self.started) / done if done else 0.0
+
+    def ended(self, summary: Mapping[str, Any]) -> None:
+        """The line that an attempt closes with: its speed, data wait and memory, as the record keeps them."""
+        if (self.plain or self.terminal) and self.speaks and self.meter:
+            say_line(f"{self.name} {self.meter.last_line(summary)}")
 
     def note(self, text: str) -> None:
         """A line that a reader must not miss, quiet or not."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
 from cptlab.training.flops import Shape
@@ -154,8 +154,17 @@ class Throughput:
         speed = f"{rate / 1e3:.1f}k tokens/s"
         if used is None or self.shape is None or self.peak is None:
             return speed
-        formula = self.shape.formula(self.sequence_length).split(",")[0]
+        formula = self.shape.formula(self.sequence_length).split(";")[0]
         return f"{speed}, MFU {100 * used:.1f} % ({formula}, peak {str(self.peak).split(' (')[0]})"
+
+    def last_line(self, summary: Mapping[str, Any]) -> str:
+        """`line()` of the whole run with data wait and peak memory of its `summary`; memory alone if too short."""
+        parts = [self.line()]
+        if summary["data_wait_share"] is not None:
+            parts.append(f"waited for data {100 * summary['data_wait_share']:.1f} %")
+        peaks = {"device": summary.get("peak_device_bytes"), "host": summary["peak_host_bytes"]}
+        held = " and ".join(f"{size / 1e9:.2f} GB on the {where}" for where, size in peaks.items() if size)
+        return ", ".join(filter(None, [*parts, f"peak memory {held}"]))
 
     def summary(self, device_type: str = "cpu") -> dict[str, Any]:
         """What the record keeps (done.json, `throughput`); figures that were not measured are None. Ends a stretch."""

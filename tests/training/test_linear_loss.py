@@ -4,6 +4,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from cptlab.training.linear_loss import (
     cross_entropy_of_logits,
@@ -108,3 +109,49 @@ def test_a_second_backward_pass_is_refused_for_the_first_has_used_the_gradients_
     total.backward(retain_graph=True)
     with pytest.raises(RuntimeError, match="one backward pass"):
         total.backward()
+
+
+class Largest(TorchDispatchMode):
+    """Numbers of the largest tensor that any operation returns, but for those of the shapes in `known`."""
+
+    def __init__(self, *known):
+        super().__init__()
+        self.known, self.shape = {tuple(shape) for shape in known}, ()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        found = func(*args, **(kwargs or {}))
+        for tensor in torch.utils._pytree.tree_leaves(found):
+            if isinstance(tensor, torch.Tensor) and tuple(tensor.shape) not in self.known:
+                self.shape = max(self.shape, tuple(tensor.shape), key=lambda shape: torch.Size(shape).numel())
+        return found
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("with_grad", [True, False])
+def test_the_logits_of_all_tokens_never_exist_whole(with_grad, dtype):
+    tokens, width, vocab, chunk = 96, 4, 50, 8
+    hidden, weight, bias, labels, scale = problem(tokens, width, vocab, dtype=dtype)
+    with Largest(hidden.shape, weight.shape, weight.T.shape) as seen, torch.set_grad_enabled(with_grad):
+        total, _ = linear_cross_entropy(hidden, weight, bias, labels, scale, 0.1, chunk)
+        if with_grad:
+            total.backward()
+    assert torch.Size(seen.shape).numel() == chunk * vocab
+    with Largest(hidden.shape, weight.shape, weight.T.shape) as seen:
+        cross_entropy_of_logits(hidden @ weight.T + bias, labels, scale)[0].backward()
+    assert torch.Size(seen.shape).numel() == tokens * vocab  # what it would have seen
+
+
+def test_a_training_pass_of_the_network_holds_no_whole_logits(monkeypatch):
+    from cptlab.models.tiny import Tiny
+    from cptlab.training import linear_loss
+    from cptlab.training.network import Network
+    from cptlab.training.objective import CLM
+
+    rows, length, vocab = 16, 16, 512
+    monkeypatch.setitem(linear_loss.CHUNK_LOGITS, "cpu", 64 * vocab)
+    model = Tiny(size="custom", width=8, depth=1, heads=2, feed_forward=16).build(vocab, length, 0)
+    net, ids = Network(model, CLM()).train(), torch.randint(vocab, (rows, length))
+    inputs = net.inputs({"input_ids": ids, "labels": ids, "position_ids": torch.arange(length).expand(rows, length)})
+    with Largest() as seen:
+        net(inputs)[0].backward()
+    assert torch.Size(seen.shape).numel() == 64 * vocab

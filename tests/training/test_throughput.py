@@ -49,7 +49,9 @@ def test_flops_are_six_n_and_twelve_l_d_t_by_hand():
 def test_a_frozen_weight_costs_four_flops_and_a_window_bounds_attention():
     shape = Shape(params=100, trained=10, width=2, windows=(0, 4))
     assert shape.flops_per_token(8) == 4 * 100 + 2 * 10 + 12 * 2 * (8 + 4)
-    assert "4N + 2N_trained, N_trained = 10" in shape.formula(8)
+    assert shape.formula(8).startswith(
+        "4N + 2N_trained + 12LdT; N = 100 without input embeddings, N_trained = 10, L = 2"
+    )
     assert "windows [0, 4]" in shape.formula(8)
 
 
@@ -234,6 +236,28 @@ def test_mfu_never_stands_without_its_formula_and_peak(clock):
     assert summary["peak_source"] == "made up"
     assert "not halved for the causal mask" in summary["formula"]
     json.dumps(summary)
+
+
+def test_the_printed_formula_of_adapters_keeps_every_term(clock):
+    found = meter(clock, shape=Shape(params=1000, trained=10, width=8, windows=(0, 0)))
+    for _ in range(4):
+        step(found, clock)
+    # 100 tokens/s x (4000 + 20 + 12 x 2 x 8 x 16) FLOP over 1e6 FLOP/s.
+    assert found.line() == "0.1k tokens/s, MFU 70.9 % (4N + 2N_trained + 12LdT, peak 0.000 TFLOP/s)"
+    assert found.summary()["formula"].startswith("4N + 2N_trained + 12LdT; N = 1000 ")
+
+
+def test_the_last_line_of_a_run_holds_data_wait_and_memory_beside_speed(clock):
+    found = meter(clock)
+    for _ in range(4):
+        step(found, clock)
+    kept = found.summary() | {"peak_host_bytes": 512_000_000}
+    speed = "0.1k tokens/s, MFU 90.7 % (6N + 12LdT, peak 0.000 TFLOP/s)"
+    assert found.last_line(kept) == f"{speed}, waited for data 25.0 %, peak memory 0.51 GB on the host"
+    on_gpu = kept | {"peak_device_bytes": 65_200_000_000}
+    assert found.last_line(on_gpu).endswith("peak memory 65.20 GB on the device and 0.51 GB on the host")
+    short = meter(clock)
+    assert short.last_line(short.summary() | {"peak_host_bytes": 512_000_000}) == "peak memory 0.51 GB on the host"
 
 
 def test_a_run_too_short_to_count_says_so_and_keeps_its_memory(clock):

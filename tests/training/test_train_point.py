@@ -169,3 +169,33 @@ def test_norms_and_embeddings_are_not_decayed():
     assert plain["weight_decay"] == 0.0
     assert sorted({p.ndim for p in decayed["params"]}) == [2]
     assert len(plain["params"]) == 1 + 2 * size.dimensions[1] + 1  # embedding, two norms a layer, final norm
+
+
+def test_a_run_says_once_which_attention_auto_took_and_why_and_its_record_keeps_both(study, tmp_path, capfd):
+    overrides = [*study, f"runs={tmp_path}"]
+    outcome = train_point(compose_point(overrides), overrides)
+    [line] = [line for line in capfd.readouterr().err.splitlines() if "attention" in line]
+    why = "flash kernels need a GPU, and flex has no backward on a cpu"
+    assert line == f"{outcome.run_id} attention sdpa: {why}"
+    facts = json.loads((outcome.folder / "run.json").read_text())
+    assert facts["resolved"] == {"attention": "sdpa", "attention_why": why, "precision": "fp32"}
+    named = [*overrides, "machine.attention=sdpa", "seed=7"]
+    train_point(compose_point(named), named)
+    assert "attention" not in capfd.readouterr().err
+    train([*overrides, "seed=8"])
+    assert "attention" not in capfd.readouterr().err
+
+
+def test_a_run_ends_with_one_line_of_speed_wait_and_memory_and_a_quiet_one_without(study, tmp_path, capfd):
+    overrides = [*study, f"runs={tmp_path}"]
+    outcome = train_point(compose_point(overrides), overrides)
+    said = capfd.readouterr().err.splitlines()
+    done = json.loads((outcome.folder / "done.json").read_text())["throughput"]
+    kept = done[-1] if isinstance(done, list) else done
+    wait, peak = f"waited for data {100 * kept['data_wait_share']:.1f} %", f"{kept['peak_host_bytes'] / 1e9:.2f} GB"
+    assert [line for line in said if "peak memory" in line] == said[-1:]
+    assert said[-1].startswith(outcome.run_id)
+    assert "tokens/s, MFU" in said[-1]
+    assert said[-1].endswith(f"), {wait}, peak memory {peak} on the host")
+    train([*overrides, "seed=8"])
+    assert "peak memory" not in capfd.readouterr().err

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from cptlab.config import TrainConfig
 
 WEIGHT_BYTES = 4  # weights are fp32 in a checkpoint and in the final model
-STATE_BYTES = 8  # of optimizer state a trained weight, two fp32 moments; an optimizer may name its own `state_bytes`
 MARGIN = 64 << 20  # bytes left for the record and what else is small
 
 
@@ -38,12 +37,15 @@ class Prediction:
         return f"{readable(self.checkpoints)} of checkpoints and {readable(self.final)} of final weights"
 
 
-def predict(config: TrainConfig, num_params: int, num_trained: int) -> Prediction:
-    """Of a run that trains `num_trained` of `num_params` parameters; only what is trained is in a checkpoint."""
-    state = getattr(config.optimizer, "state_bytes", STATE_BYTES)
+def predict(config: TrainConfig, num_params: int, num_trained: int, num_ends: int = 0) -> Prediction:
+    """Of a run that trains `num_trained` of `num_params` parameters; only what is trained is in a checkpoint.
+
+    num_ends: those of the trained ones that belong to embeddings and head.
+    """
+    states = config.optimizer.all_state_bytes(num_trained - num_ends, num_ends)
     kept = WEIGHT_BYTES * (len(config.regularizer.kept) + len(config.replay.kept))
     kept += bool(config.sparsity.identity())  # a mask, a byte each
-    each = int(num_trained * (WEIGHT_BYTES + state + kept))
+    each = int(num_trained * (WEIGHT_BYTES + kept) + states)
     return Prediction(each, each * (config.checkpoint.keep + 1), num_params * WEIGHT_BYTES * config.save_model)
 
 

@@ -10,10 +10,13 @@ from cptlab.errors import UserError
 if TYPE_CHECKING:
     from cptlab.records.run import RunFacts
 
+REASONS = ("attention_why",)  # of `resolved`: words of what else was tried, no part of what is computed
+
 
 def resolution(facts: RunFacts) -> dict[str, Any]:
     """What goes into a checkpoint: what `auto` became, processes, library versions."""
-    return {"resolved": facts.resolved, "world_size": facts.world_size, "versions": facts.versions}
+    resolved = {name: value for name, value in facts.resolved.items() if name not in REASONS}
+    return {"resolved": resolved, "world_size": facts.world_size, "versions": facts.versions}
 
 
 def compare(kept: Mapping[str, Any], facts: RunFacts, allow: bool, say: Callable[[str], None]) -> None:

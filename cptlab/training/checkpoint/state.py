@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any, cast
 
+import torch
 from torch import Tensor, nn
 from torch.distributed.checkpoint.state_dict import (
     StateDictOptions,
@@ -19,6 +20,7 @@ from torch.distributed.tensor import DTensor
 from torch.optim import Optimizer
 
 from cptlab.training.checkpoint.tree import Tensors, join, split
+from cptlab.training.parallel.gather import bare
 
 KEPT = "kept."  # training/kept.py
 WRAPPERS = ("_orig_mod.", "_checkpoint_wrapped_module.", "_fsdp_wrapped_module.")  # of compile, recomputation, FSDP
@@ -55,6 +57,8 @@ def take(network: nn.Module, optimizer: Optimizer, full: bool) -> tuple[dict[str
     model = cast("dict[str, Any]", get_model_state_dict(network, options=options))
     if (trained := trained_names(network)) is not None:
         model = {name: value for name, value in model.items() if name in trained}
+    with torch.no_grad():
+        model = {name: bare(value) if isinstance(value, Tensor) else value for name, value in model.items()}
     model_plain, tensors = split(model, "model")
     for parameter in [parameter for parameter, state in optimizer.state.items() if not state]:
         del optimizer.state[parameter]  # looked at (schedule-free), not begun: torch would take it for begun

@@ -38,7 +38,8 @@ class Compiled:
 def compile_blocks(network: nn.Module, blocks: list[nn.Module], mode: str) -> None:
     """In place: `blocks` compiles each block's forward; `max_autotune` also searches kernels, on a GPU in CUDA graphs.
 
-    Equal blocks share one compilation. Hooks of FSDP stay outside.
+    Equal blocks share one compilation. Hooks of FSDP stay outside. Blocks that are compiled already stay as they are:
+    a model may be trained several times.
     """
     import torch
 
@@ -46,6 +47,8 @@ def compile_blocks(network: nn.Module, blocks: list[nn.Module], mode: str) -> No
     torch_mode = "max-autotune" if mode == "max_autotune" else None
     for block in blocks:
         forward = block.forward
+        if isinstance(forward, Compiled):
+            continue
         block.forward = Compiled(forward, torch.compile(forward, mode=torch_mode), given_up, "blocks run")
     if mode == "max_autotune":
         # CUDA graphs reuse their outputs' memory from one pass of the network to the next, not within it.

@@ -19,6 +19,29 @@ def has_shards(model: PreTrainedModel) -> bool:
     return any(hasattr(parameter, "full_tensor") for parameter in model.parameters())
 
 
+def whole_tensor(tensor: Tensor) -> Tensor:
+    """The numbers of a weight, gathered if it lies in parts; every process calls."""
+    tensor = tensor.detach()
+    return bare(tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor)  # type: ignore[operator]
+
+
+def bare(tensor: Tensor) -> Tensor:
+    """A weight without what torchao puts around it for FSDP to gather it in FP8, which no file should hold.
+
+    The same memory; of a sharded one its part is laid bare.
+    """
+    from torch.distributed.tensor import DTensor
+
+    if not isinstance(tensor, DTensor):
+        return getattr(tensor, "_tensor", tensor)
+    part = tensor.to_local()
+    if bare(part) is part:
+        return tensor
+    return DTensor.from_local(
+        bare(part), tensor.device_mesh, tensor.placements, run_check=False, shape=tensor.shape, stride=tensor.stride()
+    )
+
+
 def unsharded(model: PreTrainedModel, build: Callable[[], PreTrainedModel], writes: bool) -> PreTrainedModel | None:
     """The model with whole weights on the process that writes (None elsewhere); `build` makes another of its kind."""
     import torch
@@ -29,9 +52,7 @@ def unsharded(model: PreTrainedModel, build: Callable[[], PreTrainedModel], writ
     places = dict(whole.named_parameters()) if whole is not None else {}
     with torch.no_grad():
         for name, parameter in model.named_parameters():
-            tensor = parameter.detach()
-            if hasattr(tensor, "full_tensor"):
-                tensor = tensor.full_tensor()  # type: ignore[operator]
+            tensor = whole_tensor(parameter)
             if whole is not None:
                 places[name].copy_(tensor)
     return whole
@@ -57,9 +78,7 @@ def save_whole(model: PreTrainedModel, folder: Path, writes: bool, file_bytes: i
     if writes:
         folder.mkdir(parents=True, exist_ok=True)
     for name, parameter in model.named_parameters():
-        tensor = parameter.detach()
-        if hasattr(tensor, "full_tensor"):
-            tensor = tensor.full_tensor()  # type: ignore[operator]
+        tensor = whole_tensor(parameter)
         if not writes:
             continue
         size = tensor.numel() * tensor.element_size()

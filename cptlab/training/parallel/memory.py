@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from cptlab.training.parallel.remedies import remedies
 
 if TYPE_CHECKING:
     from cptlab.config import TrainConfig
+    from cptlab.records.run import RunFacts
 
 GB = 1e9
 # Bytes per token and unit of width that a block keeps for its backward pass, 16-bit, attention scores never whole:
 # 34 (Korthikanti et al. 2022, arXiv 2205.05198, sec. 4.1, without the 5 a s / h of the scores); its input alone: 2.
 BLOCK_BYTES, INPUT_BYTES = 34, 2
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """hidden: parameters without embeddings and head, ends: theirs, trained: all that get a gradient, an adapter's."""
+
+    hidden: int
+    ends: int
+    trained: int
+    width: int
+    depth: int
+    vocab_size: int
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -20,49 +36,45 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
 
 
-def estimate(config: TrainConfig, params: int, width: int, depth: int) -> dict[str, float]:
-    """{consumer: bytes on one process}: fp32 weights and gradients, optimizer states, activations of one pass."""
-    machine = config.machine
+def estimate(config: TrainConfig, sizes: Sizes) -> dict[str, float]:
+    """{consumer: bytes on one process}: weights, gradients, optimizer states, activations of one pass, logits."""
+    machine, adapter = config.machine, config.adapter
     shards = {"fsdp": machine.world_size, "hsdp": machine.devices}.get(machine.strategy, machine.tensor_parallel)
     rows = config.rows_per_step * machine.tensor_parallel // machine.world_size
     tokens = min(machine.micro_rows or rows, rows) * config.data.sequence_length
     wide = 2 if machine.resolved_precision == "fp32" else 1
-    whole = {"none": depth, "selective": depth / 2, "full": 1}[machine.activation_checkpointing]
-    kept = whole * BLOCK_BYTES + (depth - whole) * INPUT_BYTES
-    states = 2 if "8bit" in config.optimizer.variant_name else 8  # type: ignore[attr-defined]
+    whole = {"none": sizes.depth, "selective": sizes.depth / 2, "full": 1}[machine.activation_checkpointing]
+    kept = whole * BLOCK_BYTES + (sizes.depth - whole) * INPUT_BYTES
+    trained_ends = sizes.ends if adapter.trains_ends else 0
+    beside = sizes.trained - trained_ends if adapter.identity() else 0  # an adapter's own weights
+    weights = adapter.base_bytes * sizes.hidden + 4 * (sizes.ends + beside)
+    states = config.optimizer.all_state_bytes(sizes.trained - trained_ends, trained_ends)
     return {
-        "weights": 4 * params / shards,
-        "gradients": 4 * params / shards,
-        "optimizer states": states * params / shards,
-        "activations": wide * tokens * width * kept,
+        "weights": weights / shards,
+        "gradients": 4 * sizes.trained / shards,
+        "optimizer states": states / shards,
+        "activations": wide * tokens * sizes.width * kept,
+        "logits": logits(config, sizes, tokens, wide),
     }
 
 
-def out_of_memory(config: TrainConfig, params: int, model_config: Any) -> str:
-    """One sentence: the largest consumers first, then three settings that help, the gentlest first."""
-    width = getattr(model_config, "hidden_size", 0)
-    bytes_of = estimate(config, params, width, getattr(model_config, "num_hidden_layers", 0))
-    largest = sorted(bytes_of.items(), key=lambda entry: -entry[1])
+def logits(config: TrainConfig, sizes: Sizes, tokens: int, wide: int) -> float:
+    """Bytes of a chunk of logits and its gradient, and of the fp32 gradient of the head summed over chunks."""
+    from cptlab.training.linear_loss import CHUNK_LOGITS
+
+    chunk = CHUNK_LOGITS["cuda" if config.machine.accelerator == "gpu" else "cpu"]
+    head = 4 * sizes.vocab_size * sizes.width if config.adapter.trains_ends else 0
+    return 2 * 2 * wide * min(chunk, tokens * sizes.vocab_size) + head
+
+
+def out_of_memory(config: TrainConfig, facts: RunFacts, model_config: Any) -> str:
+    """One sentence: the largest consumers first, then settings that help and fit the run, the gentlest first."""
+    text = model_config.get_text_config() if hasattr(model_config, "get_text_config") else model_config
+    sizes = Sizes(
+        facts.num_params_nonembed, facts.num_params_total - facts.num_params_nonembed, facts.num_params_trainable,
+        getattr(text, "hidden_size", 0), getattr(text, "num_hidden_layers", 0), getattr(text, "vocab_size", 0),
+    )  # fmt: skip
+    largest = sorted(estimate(config, sizes).items(), key=lambda entry: -entry[1])
     consumers = ", ".join(f"{name} {size / GB:.3g} GB" for name, size in largest)
-    return f"out of memory; estimated for one process: {consumers}. Try {', '.join(settings(config, largest[0][0]))}"
-
-
-def settings(config: TrainConfig, largest: str) -> list[str]:
-    """Three overrides that this run does not use yet, those against the largest consumer first."""
-    machine = config.machine
-    rows = config.rows_per_step * machine.tensor_parallel // machine.world_size
-    passes = machine.micro_rows or rows
-    activations = [
-        *([f"machine.micro_rows={max(1, passes // 2)}"] if passes > 1 else []),
-        *(["machine.activation_checkpointing=full"] if machine.activation_checkpointing != "full" else []),
-    ]
-    sharded = machine.strategy in ("fsdp", "hsdp")
-    states = [
-        *(["machine=fsdp"] if not sharded else []),
-        *(["machine.offload=true"] if sharded and not machine.offload and machine.accelerator == "gpu" else []),
-        *(["more machine.devices"] if sharded else []),
-        *(["optimizer=adamw8bit"] if "8bit" not in config.optimizer.variant_name else []),  # type: ignore[attr-defined]
-    ]
-    first, then = (activations, states) if largest == "activations" else (states, activations)
-    rest = [*first, *then, "a shorter data.sequence_length", "a smaller model"]
-    return rest[:3]
+    tried = ", ".join(remedies(config, largest[0][0]))
+    return f"out of memory; estimated for one process: {consumers}. Try {tried}"

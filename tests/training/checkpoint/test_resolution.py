@@ -37,6 +37,10 @@ def test_the_same_resolution_is_silent():
     assert told(Facts({"attention": "sdpa", "precision": "fp32"})) == []
 
 
+def test_why_an_attention_was_taken_may_change():
+    assert told(Facts(KEPT["resolved"] | {"attention_why": "flash_attention_2: not installed"})) == []
+
+
 @pytest.mark.parametrize(
     "now", [{"attention": "flex", "precision": "fp32"}, {"attention": "sdpa", "precision": "bf16"}]
 )

@@ -70,6 +70,14 @@ def test_compiled_blocks_train_the_same_for_three_steps(monkeypatch):
     assert losses[2] < losses[0]
 
 
+def test_blocks_that_are_compiled_are_not_compiled_again(monkeypatch):
+    net, calls = network(), []
+    monkeypatch.setattr(torch, "compile", lambda forward, **options: calls.append(forward) or forward)
+    for _ in range(2):
+        compile_blocks(net, blocks_of(net.inner[0]), "blocks")
+    assert len(calls) == len(blocks_of(net.inner[0]))
+
+
 def test_blocks_that_cannot_be_compiled_run_as_they_are_and_one_line_says_so(capsys, monkeypatch):
     from torch._dynamo.exc import BackendCompilerFailed
 

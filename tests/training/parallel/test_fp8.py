@@ -1,5 +1,10 @@
 """FP8 of torchao: which matrices are converted, how far they are from bf16, that they train. Emulated on a CPU."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -12,6 +17,7 @@ from cptlab.training.parallel.blocks import blocks_of
 from cptlab.training.parallel.fp8 import to_fp8
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*:DeprecationWarning", "ignore:.*torchao.*:UserWarning")
+ROOT = Path(__file__).parents[3]
 EACH = {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}
 
 
@@ -85,3 +91,20 @@ def test_fp8_with_split_matrices_is_refused_with_the_alternative():
     with pytest.raises(UserError, match=r"fp8 does not go with machine\.tensor_parallel.*machine\.precision=bf16"):
         Machine(**gpus, precision="fp8")
     assert Machine(**gpus, precision="bf16").world_size == 4
+
+
+def test_under_fsdp_the_final_model_and_checkpoints_hold_plain_fp32_weights(tmp_path):
+    command = [sys.executable, str(Path(__file__).with_name("fp8_worker.py")), str(tmp_path)]
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=300, env=os.environ | {"PYTHONPATH": str(ROOT)}
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    from safetensors.torch import load_file  # a process that knows nothing of torchao's tensors
+
+    found = load_file(tmp_path / "model" / "model.safetensors")
+    kept = torch.load(tmp_path / "weights.pt", weights_only=True)
+    assert len(found) == 11
+    assert {tensor.dtype for tensor in found.values()} == {torch.float32}
+    for name, tensor in found.items():
+        [of_checkpoint] = [other for key, other in kept.items() if key.endswith(name)]
+        assert torch.equal(tensor, of_checkpoint), name
