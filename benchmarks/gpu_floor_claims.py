@@ -7,6 +7,8 @@ backward pass, where inputs and weights are kept in bf16.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from gpu_floor import LIKELY, Part, parts
 from gpu_shapes import BANDWIDTH, SHAPES, Llama, table
 
@@ -14,6 +16,8 @@ FP8_PEAK, FP8_SHARE = 1979e12, 0.60  # H200: dense FP8 [FLOP/s]; share of it tha
 WIDE = Llama("two blocks of 8B width", 4096, 2, 32, 8, 14336, 0, 4096, 4, (4,))  # no head: forward and backward alone
 DOCUMENTS = 8  # of a packed row of the entry `cptlab 1B packed`
 BLOCKS, ATTENTION = "matrix products of the blocks", "attention (forward 2, backward 5 products, causal half)"
+LOGITS, SUMS = "passes over the logits", "sums of the head's gradient over chunks"
+FLASH_3 = 0.5  # share of the peak that flash 3 reaches with heads of width 64, assumed
 GATHERS, SCATTER = 20 - 6, 14 - 6  # bytes a parameter and pass, less those of autocast's casts
 
 
@@ -48,6 +52,33 @@ def fsdp(shape: Llama, step: list[Part], likely: bool) -> float:
     """Seconds with one process, nothing overlapped: two gathers a pass (cast and copied out) and a scatter in fp32."""
     extra = (GATHERS + SCATTER) * (shape.matrices + shape.head) * (shape.rows // shape.passes[0])
     return seconds(step, likely) + extra / BANDWIDTH / (LIKELY["memory"] if likely else 1.0)
+
+
+def peer(shape: Llama, likely: bool, liger: bool = False) -> float:
+    """Seconds of transformers' Trainer, compiled: the same products, attention and optimizer.
+
+    Its residual stream is fp32 under autocast. Whole logits cost 26 B each where ours cost 8: cast to fp32 (6), read for
+    log Z (4), read and written as fp32 gradient (8), cast back (6), first written (2); the head's gradient is summed once
+    a pass. With Liger its loss is taken to cost what ours does.
+    """
+    ours, wide = parts(shape), {part.name: part for part in parts(shape, fused=False)}
+    passes = shape.rows // shape.passes[0]
+    step = []
+    for part in ours:
+        if part.name.startswith("norms"):
+            part = wide[part.name]
+        elif part.name == LOGITS and not liger:
+            part = replace(part, bytes=part.bytes * 26 / 8)
+        elif part.name == SUMS and not liger:
+            part = replace(part, bytes=12.0 * shape.head * passes)
+        step.append(part)
+    return seconds(step, likely)
+
+
+def with_flash_3(step: list[Part], likely: bool) -> float:
+    """Seconds with attention at FLASH_3 of the peak in place of flash 2's share; the floor is the same."""
+    attention = seconds([part for part in step if part.name == ATTENTION], likely)
+    return seconds(step, likely) - (attention * (1 - LIKELY["attention"] / FLASH_3) if likely else 0.0)
 
 
 def wide_step() -> list[Part]:
@@ -93,6 +124,20 @@ def claims_page() -> str:
         figures = [(seconds(plain, likely), other(likely)) for likely in (False, True)]
         rows.append([claim, *(f"{1e3 * a:.1f} → {1e3 * b:.1f}" for a, b in figures),
                      *(f"{a / b:.2f}" for a, b in figures), bar])  # fmt: skip
+    small = SHAPES["125m"]
+    for claim, theirs, own in (
+        ("over Trainer, 1B, both on flash 2", lambda x: peer(one, x), lambda x: seconds(step, x)),
+        ("over Trainer with Liger, 1B, both on flash 2", lambda x: peer(one, x, True), lambda x: seconds(step, x)),
+        ("over Trainer on flash 2, 1B, ours on flash 3", lambda x: peer(one, x), lambda x: with_flash_3(step, x)),
+        (
+            "over Trainer, 125M (no bar of its own), both on flash 2",
+            lambda x: peer(small, x),
+            lambda x: seconds(parts(small), x),
+        ),
+    ):
+        figures = [(theirs(likely), own(likely)) for likely in (False, True)]
+        rows.append([claim, *(f"{1e3 * a:.1f} → {1e3 * b:.1f}" for a, b in figures),
+                     *(f"{a / b:.2f}" for a, b in figures), "" if "no bar" in claim else "1.1"])  # fmt: skip
     header = ["claim", "floor [ms]", "likely [ms]", "ratio, floor", "ratio, likely", "bar"]
     sizes = [memory(shape) for shape in SHAPES.values()]
     held = [[name, *(f"{size[name] / 1e9:.1f}" for size in sizes)] for name in sizes[0]]

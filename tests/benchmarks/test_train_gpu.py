@@ -95,6 +95,13 @@ def test_the_floor_of_the_other_claims_is_what_a_hand_works_out(benchmark):
     assert claims.packed(step, 8, False) == pytest.approx(floor - attention * 7 / 9)
     assert claims.packed(step, 1, False) == pytest.approx(floor)
     assert claims.fsdp(one, step, False) == pytest.approx(floor + 22 * (one.matrices + one.head) * 2 / 4.8e12)
+    # Trainer: 18 B more a logit, 42 B a token, layer and unit of width, and 16 - 2 sums of the head's gradient less
+    more = 18 * tokens * 128_256 + 42 * 2048 * 16 * tokens - 14 * 12 * one.head
+    assert claims.peer(one, False) == pytest.approx(floor + more / 4.8e12)
+    assert claims.peer(one, False, liger=True) == pytest.approx(floor + 42 * 2048 * 16 * tokens / 4.8e12)
+    likely = claims.seconds(step, likely=True)
+    assert likely - claims.with_flash_3(step, True) == pytest.approx(attention * (1 / 0.35 - 1 / 0.5))
+    assert claims.with_flash_3(step, False) == floor
     held = claims.memory(one)
     assert held["activations of the blocks"] == 2 * (6 * 2048 + 2 * 512 + 3 * 8192) * 16 * 8 * 4096
     assert sum(held.values()) < 141e9 - claims.whole_logits(one)  # 8 rows a pass fit an H200 for either
