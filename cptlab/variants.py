@@ -7,7 +7,6 @@ import importlib
 import pkgutil
 import re
 from collections.abc import Callable
-from dataclasses import fields, is_dataclass
 from typing import TypeVar
 
 # Config group -> package of one file a variant, or the one module that holds them all.
@@ -44,7 +43,7 @@ def variant(group: str, name: str | None = None) -> Callable[[T], T]:
         known = _VARIANTS[group].setdefault(key, cls)
         if known is not cls and known.__module__ != cls.__module__:
             raise ValueError(f"{group}={key} is defined twice: {known.__module__} and {cls.__module__}")
-        if is_dataclass(cls) and any(field.name == "group" for field in fields(cls)):
+        if "group" in getattr(cls, "__annotations__", {}):
             raise ValueError(f"{group}={key} has a field `group`, which hides the group that every variant names")
         cls.group, cls.variant_name = group, key  # type: ignore[attr-defined]
         return cls

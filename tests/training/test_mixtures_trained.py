@@ -164,9 +164,8 @@ def test_a_decision_of_another_run_ends_the_attempt_with_its_file_named(study, t
     file.write_text(json.dumps(json.loads(file.read_text().splitlines()[0]) | change) + "\n")
     (folder / "done.json").unlink()
     overrides = [*study, *LEARNS, f"runs={tmp_path}"]
-    outcome = train_point(compose_point(overrides), overrides, quiet=True)
-    assert outcome.status == "failed"
-    assert "mixture.jsonl has a decision" in outcome.reason
+    with pytest.raises(UserError, match=r"mixture\.jsonl has a decision"):
+        train_point(compose_point(overrides), overrides, quiet=True)
 
 
 class Seen:

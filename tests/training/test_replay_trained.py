@@ -119,9 +119,8 @@ def test_a_decision_of_another_run_ends_the_attempt_with_its_file_named(study, t
     (folder / "done.json").unlink()
     line = json.loads((folder / "replay.jsonl").read_text().splitlines()[0]) | {"step": 6}
     (folder / "replay.jsonl").write_text(json.dumps(line) + "\n")
-    outcome = train_point(compose_point(overrides), overrides, quiet=True)
-    assert outcome.status == "failed"
-    assert "replay.jsonl has a decision at step 6 where one at 5 belongs" in outcome.reason
+    with pytest.raises(UserError, match=r"replay\.jsonl has a decision at step 6 where one at 5 belongs"):
+        train_point(compose_point(overrides), overrides, quiet=True)
 
 
 def test_divergence_without_a_general_corpus_is_refused_before_training(study):

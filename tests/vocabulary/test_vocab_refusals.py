@@ -43,7 +43,7 @@ def test_a_tokenizer_with_more_tokens_than_rows_is_refused_with_and_without_a_ch
     config = json.loads((folder / "config.json").read_text()) | {"vocab_size": 290}
     (folder / "config.json").write_text(json.dumps(config))
     path = f"model.path={folder}"
-    refused([*pretrained, path], "300 tokens and the base in .* embeds 290.*vocab=extend")
+    refused([*pretrained, path], "300 tokens but the model in .* embeds 290.*vocab=extend")
     refused([*pretrained, path, "vocab=extend"], "300 tokens but the model embeds 290")
 
 

@@ -137,7 +137,13 @@ def test_lep_gives_the_adapted_bases_tokens_to_an_instruct_model(overrides, pret
 def test_a_killed_run_goes_on_and_exports_with_its_own_tokens(overrides, tmp_path):
     from cptlab.export.folder import export
 
-    arguments = [*overrides, *VARIANTS["extend"], "checkpoint.every_steps=4", "checkpoint.keep_finished=true"]
+    arguments = [
+        *overrides,
+        *VARIANTS["extend"],
+        "checkpoint.every_steps=4",
+        "checkpoint.keep=3",
+        "checkpoint.keep_finished=true",
+    ]
     outcome, facts = train(arguments)
     done = export(outcome.folder, tmp_path / "final")
     assert done.reloaded.exact
@@ -146,7 +152,7 @@ def test_a_killed_run_goes_on_and_exports_with_its_own_tokens(overrides, tmp_pat
     assert load_tokenizer(str(half.folder)).hash == facts["tokenizer_hash"]
     rows = read_rows(outcome.folder)
     (outcome.folder / "done.json").unlink()
-    shutil.rmtree(outcome.folder / "checkpoints/step_00000010", ignore_errors=True)
+    shutil.rmtree(outcome.folder / "checkpoints/step_10")
     again, _ = train(arguments)
     assert again.run_id == outcome.run_id
     key = ("step", "domain", "split", "loss_sum")

@@ -1,6 +1,7 @@
 """Methods against forgetting on two processes, replicated or sharded, have the losses of one."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -73,6 +74,7 @@ def test_shards_of_what_is_kept_go_on_with_another_number_of_processes(study, to
     left = load_file(folder / "importance.safetensors")
     before = read_rows(folder)
     (folder / "done.json").unlink()
+    shutil.rmtree(folder / "checkpoints/step_20")  # as if it had been killed before its end
     torchrun(1, ROOT / "train.py", *overrides, "machine.devices=1")
     assert json.loads((folder / "done.json").read_text())["of_attempt"]["from_step"] == 11
     after = [row for row in read_rows(folder) if row["attempt"] == 2]
