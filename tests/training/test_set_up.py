@@ -83,7 +83,7 @@ def test_a_reader_who_leaves_does_not_end_the_run(study, tmp_path):
     command = [sys.executable, str(ROOT / "train.py"), *study, f"runs={tmp_path}", "evaluation.points=9"]
     run = subprocess.Popen(command, stdout=writer, stderr=writer, env=os.environ | {"PYTHONPATH": str(ROOT)})
     os.close(writer)
-    assert b"step 0/10" in os.read(reader, 200)
+    assert os.read(reader, 200)  # a line, whichever
     os.close(reader)
     assert run.wait(timeout=120) == 141  # 128 + SIGPIPE: of a command whose last line nobody read
     ends = [json.loads(file.read_text()) for file in tmp_path.glob("*/done.json")]

@@ -1,6 +1,7 @@
 """What a real run measures beside its losses, held against the same worked out from its weights."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -141,6 +142,7 @@ def test_an_attempt_that_goes_on_measures_from_the_base_and_not_from_where_it_st
     folder = train(overrides)
     first = read_diagnostics(folder).lines[-1]
     (folder / "done.json").unlink()
+    shutil.rmtree(max((folder / "checkpoints").iterdir(), key=lambda kept: int(kept.name.partition("_")[2])))
     with (folder / "diagnostics.jsonl").open("a") as handle:
         handle.write('{"step":')  # the crash
     train(overrides)
