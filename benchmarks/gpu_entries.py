@@ -78,11 +78,13 @@ def ours(tiny: bool, size: str, documents: int = 1, **settings) -> dict:
     import lightning as L
     import torch
 
+    from cptlab.config import Stage
     from cptlab.mixtures.static import Static
     from cptlab.optimizers.adamw import AdamW
     from cptlab.regularizers.none import NoRegularizer
     from cptlab.replay.none import NoReplay
     from cptlab.schedules.constant import Constant
+    from cptlab.sparsity.none import NoSparsity
     from cptlab.training.build import attention_of, prepare_torch, silence_libraries
     from cptlab.training.machine import Machine
     from cptlab.training.objective import CLM
@@ -115,7 +117,7 @@ def ours(tiny: bool, size: str, documents: int = 1, **settings) -> dict:
             machine=machine, model=SimpleNamespace(folder=lambda: None), objective=CLM(), optimizer=AdamW(),
             lr_schedule=Constant(warmup_tokens=0), tokens_total=stream.steps * stream.tokens_per_step, seed=0,
             data=SimpleNamespace(sequence_length=shape.length, general="made up"), mixture=Static(), replay=NoReplay(),
-            regularizer=NoRegularizer(),
+            regularizer=NoRegularizer(), sparsity=NoSparsity(), stage=Stage(),
         )  # fmt: skip
         prepare_torch(config)
         model = shape.build(cuda).to("cpu").train()  # weights drawn where it is fast; the trainer moves them itself
