@@ -63,20 +63,20 @@ def adaptive(
     choices = read_choices(study, asked)
     if not choices.rounds:
         choices.add(first)
-    todo = choices.points
+    wanted = choices.points
     while True:
-        chosen = [asked.overrides_of(point) for point in todo]
+        chosen = [asked.overrides_of(point) for point in wanted]
         if sweep(replace(study, points=chosen, law=(), question=(), bases=None), workers, per_gpu, retries):
             say(f"{study.name}: a chosen run failed, so nothing more is chosen; the same command tries it again")
             return 1
-        todo, why = _next(config, asked, choices, tolerance, budget, count)
-        if not todo:
+        wanted, why = _next(config, asked, choices, tolerance, budget, count)
+        if not wanted:
             spent = f"{len(choices.points)} runs cost {cost(choices.points):.3g} FLOPs"
             say(f"{study.name}: {why}; {spent} (the whole grid: {asked.flops:.3g})")
             say(f"next: {study.fit_command(str(runs))}")
             return 0
         say(f"{study.name}: {why}")
-        choices.add(todo)
+        choices.add(wanted)
 
 
 def _next(

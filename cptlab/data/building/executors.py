@@ -146,11 +146,11 @@ def run_stages(building: Path, folder: Path, plan: dict, cluster: Cluster) -> No
             f"these corpora were handed to SLURM before ({submitted.read_text()}); wait for the jobs, or, if they "
             f"failed, remove {submitted} and run again: finished tasks are skipped."
         )
-    todo = stages(building, plan)[0]
+    ahead = stages(building, plan)[0]
     if cluster.kind == "slurm":
-        todo.append(("publish", [partial(publish_step, building=building, folder=folder)], 1))
+        ahead.append(("publish", [partial(publish_step, building=building, folder=folder)], 1))
     before: Any = None
-    for name, steps, tasks in todo:
+    for name, steps, tasks in ahead:
         if cluster.kind != "slurm":
             say(f"{name}: {tasks} tasks ...")
             try:
