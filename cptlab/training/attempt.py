@@ -12,7 +12,7 @@ from cptlab.records.run import FAILED, FINISHED, INTERRUPTED
 from cptlab.training.build import attention_of, build_model, prepare_torch, save_model, silence_libraries
 from cptlab.training.checkpoint.disk import predict, refuse_small_disk
 from cptlab.training.checkpoint.folder import remove_all
-from cptlab.training.facts import facts_of
+from cptlab.training.facts import facts_of, of_attempt
 from cptlab.training.outcome import REPEATS, Outcome
 from cptlab.training.parallel.launch import leave_note, stays_quiet
 from cptlab.training.point import Point
@@ -109,8 +109,6 @@ def attempt(
         progress.ended(throughput)
     begin()  # a failure before the first step is recorded too
     seconds = time.monotonic() - started
-    of_attempt = {name: getattr(facts, name) for name in ("git_sha", "dirty", "versions", "hardware", "started")}
-    of_attempt |= {"resolved": facts.resolved, "world_size": facts.world_size, "from_step": resume.step} | failure
     folder.end(
         status,
         reason,
@@ -118,7 +116,7 @@ def attempt(
         losses=recorder.losses,
         weights_sha256=weights,
         throughput=throughput,
-        of_attempt=of_attempt,
+        of_attempt=of_attempt(facts, resume.step) | failure,
     )
     if status == FINISHED and folder.writes and not config.checkpoint.keep_finished:
         remove_all(folder.path)

@@ -148,6 +148,12 @@ def facts_of(point: Point, overrides: list[str], params: tuple[int, int, int], a
     return facts
 
 
+def of_attempt(facts: RunFacts, from_step: int) -> dict[str, Any]:
+    """What `done.json` keeps of the attempt that wrote it, since run.json is that of the first one."""
+    own = {name: getattr(facts, name) for name in ("git_sha", "dirty", "versions", "hardware", "started")}
+    return own | {"resolved": facts.resolved, "world_size": facts.world_size, "from_step": from_step}
+
+
 def plain(value: Any) -> Any:
     """A variant or a part of the configuration as it stands in the record."""
     if hasattr(value, "variant_name"):

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from cptlab.records.run import FAILED
-from cptlab.training.facts import facts_of
+from cptlab.training.facts import facts_of, of_attempt
 from cptlab.training.outcome import Outcome
 from cptlab.training.parallel.launch import leave_note
 
@@ -38,8 +38,7 @@ def record_unbuilt(point: Point, overrides: list[str], started: float) -> Outcom
     if folder.writes:
         config.tracking.start(asdict(facts), folder.path)
         folder.begin(facts)
-        of_attempt = {name: getattr(facts, name) for name in ("git_sha", "dirty", "versions", "hardware", "started")}
-        of_attempt |= {"resolved": facts.resolved, "world_size": facts.world_size, "from_step": 0}
-        folder.end(FAILED, reason, seconds, losses={}, weights_sha256="", throughput={}, of_attempt=of_attempt)
+        own = of_attempt(facts, from_step=0)
+        folder.end(FAILED, reason, seconds, losses={}, weights_sha256="", throughput={}, of_attempt=own)
         config.tracking.finish(folder.done() or {})
     return Outcome(point.run_id, folder.path, FAILED, reason, {}, seconds)

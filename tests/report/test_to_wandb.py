@@ -53,18 +53,18 @@ def test_an_answer_without_a_server_is_kept_and_sent_later(wandb_server, answere
 
     monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")
     wandb.teardown()
-    said = to_wandb(answered, "me/later")
+    said = to_wandb(answered, "me/answered")
     monkeypatch.setenv("WANDB_BASE_URL", wandb_server.address)
     wandb.teardown()
     assert said.startswith("W&B does not answer (Connection refused): kept offline; `wandb sync ")
-    assert not any(project == "later" for _, project in wandb_server.runs)
+    assert not any(project == "answered" for _, project in wandb_server.runs)
     command = said.split("`")[1].split()
     done = subprocess.run([sys.executable, "-m", *command], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    got = read_back("me/later/answer-mine", tmp_path / "back")
+    got = read_back("me/answered/answer-mine", tmp_path / "back")
     names = ("fit.json", "report.html", "figures/share.png")
     assert got == {name: (answered / name).read_bytes() for name in names}
-    (run,) = wandb_server.runs["me", "later"].values()
+    (run,) = wandb_server.runs["me", "answered"].values()
     assert "figures/share" in run.summary
 
 
