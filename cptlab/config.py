@@ -18,9 +18,12 @@ from cptlab.sparsity.base import Sparsity
 from cptlab.training.diagnostics.settings import Diagnostics
 from cptlab.training.machine import Machine
 from cptlab.training.objective import Objective
+from cptlab.training.parallel.fp8 import check_pass
 from cptlab.training.tracking import Tracking
 from cptlab.variants import HOMES, discover_group
 from cptlab.vocabulary.base import Vocab
+
+EVALUATION_ROWS = 64  # of one pass, where nothing says that memory is short
 
 
 @dataclass
@@ -33,13 +36,13 @@ class Evaluation:
     rows: int = 256  # rows of each corpus and split (fewer if the split is shorter)
     points: int = 9  # evaluations along the run beside the one before the first update
     spacing: float = 1.4142135623730951  # ratio of the tokens of two neighbouring points, above 1
-    batch_rows: int = 64  # rows of one forward pass
+    batch_rows: int = 0  # rows of one forward pass of a process; 0 = 64, or fewer: machine.micro_rows where that is set
 
     def __post_init__(self) -> None:
-        if self.rows < 1 or self.points < 1 or self.batch_rows < 1:
-            raise UserError(
-                f"evaluation: rows={self.rows}, points={self.points}, batch_rows={self.batch_rows} must be 1 or more"
-            )
+        if self.rows < 1 or self.points < 1:
+            raise UserError(f"evaluation: rows={self.rows}, points={self.points} must be 1 or more")
+        if self.batch_rows < 0:
+            raise UserError(f"evaluation.batch_rows is {self.batch_rows}; it must be 1 or more, or 0 (as many as fit)")
         if self.spacing <= 1:
             raise UserError(f"evaluation.spacing is {self.spacing}; it must be above 1")
 
@@ -168,6 +171,7 @@ class TrainConfig:
         self.optimizer.check(self.machine)
         self.optimizer.check_schedule(self.lr_schedule)
         self.adapter.check(self.machine)
+        check_pass(self.machine, self.rows_per_step, self.data.sequence_length)
         self.diagnostics.check(self.adapter)
         self.stage.check(self)
         self.sparsity.check(self)
@@ -176,6 +180,11 @@ class TrainConfig:
     def tokens_per_step(self) -> int:
         """Tokens of one optimizer step."""
         return self.rows_per_step * self.data.sequence_length
+
+    @property
+    def evaluation_rows(self) -> int:
+        """Rows of one forward pass of a process in an evaluation."""
+        return self.evaluation.batch_rows or min(EVALUATION_ROWS, self.machine.micro_rows or EVALUATION_ROWS)
 
     @property
     def steps(self) -> int:

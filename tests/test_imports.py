@@ -59,6 +59,7 @@ HOMES_OF = {
         "training/network.py",
         "training/parallel/streaming.py",
         "training/build.py",
+        "training/cpu/rms_norm.py",
         "training/attention/install.py",
         "training/attention/sdpa.py",
         "data/tokenizer.py",

@@ -36,7 +36,7 @@ def attempt(
     from cptlab.training.checkpoint.load import find_resume
     from cptlab.training.diagnostics.probe import probe_of
     from cptlab.training.module import NotFiniteError
-    from cptlab.training.parallel.memory import is_out_of_memory, out_of_memory
+    from cptlab.training.parallel.memory import is_measuring, is_out_of_memory, out_of_memory
     from cptlab.training.progress import Progress
     from cptlab.training.recorder import Recorder
     from cptlab.training.sparse import mean_params
@@ -101,7 +101,7 @@ def attempt(
             raise
         reason = f"{' '.join(str(error).split())[:300] or type(error).__name__}"
         if is_out_of_memory(error):
-            reason = out_of_memory(config, facts, model.config)
+            reason = out_of_memory(config, facts, model.config, is_measuring(error))
         status, failure = FAILED, {REPEATS: isinstance(error, NotFiniteError)}
         leave_note(reason)
     progress.close()

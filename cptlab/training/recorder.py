@@ -47,7 +47,7 @@ class Recorder(L.Callback):
         """begin: starts the record, once training has been set up."""
         self.begin = begin
         self.folder, self.stream, self.progress, self.tracking = folder, stream, progress, config.tracking
-        self.batch_rows, self.token_bytes = config.evaluation.batch_rows, corpora.token_bytes
+        self.batch_rows, self.token_bytes = config.evaluation_rows, corpora.token_bytes
         self.steps = set(evaluation_steps(stream.steps, config.evaluation.points, config.evaluation.spacing))
         self.batches = {
             (name, split): evaluation_batch(

@@ -40,6 +40,14 @@ def memory(device_type: str) -> dict[str, int]:
     return found
 
 
+def reset_peaks(on_gpu: bool) -> None:
+    """Let the device's peak be that of the run that starts, not of the points of a grid before it in this process."""
+    if on_gpu:
+        import torch
+
+        torch.cuda.reset_peak_memory_stats()
+
+
 class Throughput:
     """Told of batches and steps; one object a process and attempt.
 

@@ -41,7 +41,9 @@ def fit_steps(
     from cptlab.training.parallel.strategy import lightning_precision, plugins_of, strategy_of
     from cptlab.training.sparse import sparse
     from cptlab.training.steering import steering
+    from cptlab.training.throughput import reset_peaks
 
+    reset_peaks(config.machine.accelerator == "gpu")
     machine, first_step = config.machine, checkpointing.resume.step
     weights = config.model.folder() if next(model.parameters()).is_meta else None
     module = CPTModule(

@@ -65,6 +65,16 @@ def test_an_absent_package_is_named_with_the_way_to_get_it_and_what_auto_takes(m
         choose("flash_attention_3", "cuda", "bf16", "llama")
 
 
+def test_a_package_built_for_another_torch_is_an_obstacle_and_no_crash(tmp_path, monkeypatch):
+    """Looking for a part of a package imports the package; this one is what a build against another torch does."""
+    (tmp_path / "flash_attn").mkdir()
+    (tmp_path / "flash_attn" / "__init__.py").write_text("raise ImportError('undefined symbol: _ZN3c105Error')")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "flash_attn", raising=False)
+    said = "flash-attn-4 is installed but cannot be imported (undefined symbol: _ZN3c105Error): pip install"
+    assert probe.missing_package("flash_attention_4").startswith(said)
+
+
 def test_auto_goes_down_the_order_and_names_each_obstacle(monkeypatch):
     monkeypatch.setattr(choice, "order", lambda: ("flash_attention_3", "flash_attention_2", "varlen", "flex", "sdpa"))
     monkeypatch.setattr(

@@ -18,6 +18,7 @@ from cptlab.models.tiny import Tiny
 from cptlab.sweeps.preflight import check_points, compose_point
 from cptlab.training import fits
 from cptlab.training.machine import Machine
+from cptlab.training.parallel.fp8 import check_pass
 from cptlab.training.run import train_point
 
 FSDP = ["machine=cpu_2", "machine.strategy=fsdp"]
@@ -108,6 +109,20 @@ def test_a_flash_package_that_is_absent_is_named_without_running_a_kernel(monkey
     with pytest.raises(UserError, match="gemma2 needs eager"):
         fits.check_machine(Machine(accelerator="gpu", attention="sdpa"), "gemma2", here=True)
     assert fits.check_machine(gpu, "llama", here=False) is None
+
+
+@pytest.mark.parametrize(
+    ("rows", "micro_rows", "length", "refused"),
+    [(4, 0, 4096, 0), (4, 0, 100, 0), (3, 0, 100, 300), (4, 3, 100, 300), (5, 4, 8, 8), (6, 4, 8, 0)],
+)
+def test_passes_that_fp8_cannot_sum_over_are_refused(rows, micro_rows, length, refused):
+    machine = Machine(accelerator="gpu", precision="fp8", micro_rows=micro_rows)
+    if refused:
+        with pytest.raises(UserError, match=rf"has {refused}: make the length a multiple of 16, or"):
+            check_pass(machine, rows, length)
+    else:
+        check_pass(machine, rows, length)
+    check_pass(Machine(), 1, 7)  # only fp8 asks
 
 
 def test_a_gpu_without_fp8_units_is_refused(monkeypatch):

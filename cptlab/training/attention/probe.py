@@ -27,6 +27,8 @@ def missing_package(name: str) -> str:
         found = find_spec(module) is not None
     except ModuleNotFoundError:  # its parent is not there
         found = False
+    except (ImportError, OSError) as error:  # its parent is there, built for another torch or CUDA
+        return f"{package} is installed but cannot be imported ({' '.join(str(error).split())[:120]}): {how}"
     return "" if found else f"{package} is not installed ({how})"
 
 

@@ -42,7 +42,11 @@ def compile_blocks(network: nn.Module, blocks: list[nn.Module], mode: str) -> No
     a model may be trained several times.
     """
     import torch
+    import torch._functorch.config as ahead_of_time
 
+    if hasattr(ahead_of_time, "force_non_lazy_backward_lowering"):
+        # Else the backward pass is compiled in the first one, outside `Compiled`, where nothing could fall back.
+        ahead_of_time.force_non_lazy_backward_lowering = True  # type: ignore[assignment]
     given_up: list[str] = []
     torch_mode = "max-autotune" if mode == "max_autotune" else None
     for block in blocks:

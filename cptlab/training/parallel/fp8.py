@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from cptlab.training.machine import Machine
 
 CAPABILITY = (8, 9)  # Ada, Hopper and later
+UNIT = 16  # what the sides of an FP8 product are multiples of (torch._scaled_mm)
 
 
 def check_fp8(machine: Machine) -> None:
@@ -24,6 +25,21 @@ def check_fp8(machine: Machine) -> None:
         return
     if find_spec("torchao") is None:
         raise UserError("machine.precision=fp8 needs torchao: `pip install torchao`, or use machine.precision=bf16")
+
+
+def check_pass(machine: Machine, rows_per_step: int, sequence_length: int) -> None:
+    """UserError for passes whose tokens are no multiple of UNIT: the product for a weight's gradient sums over them."""
+    if machine.resolved_precision != "fp8":
+        return
+    own = rows_per_step * machine.tensor_parallel // machine.world_size
+    size = min(machine.micro_rows or own, own)
+    for rows in (size, own % size):
+        if rows * sequence_length % UNIT:
+            raise UserError(
+                f"machine.precision=fp8 takes passes of a multiple of {UNIT} tokens; one of {rows} rows of"
+                f" data.sequence_length={sequence_length} has {rows * sequence_length}: make the length a multiple of"
+                f" {UNIT}, or use machine.precision=bf16"
+            )
 
 
 def check_capability() -> None:
@@ -39,7 +55,7 @@ def check_capability() -> None:
 
 
 def to_fp8(blocks: list[nn.Module], sharded: bool, emulate: bool = False) -> int:
-    """In place: the matrices of the blocks whose sides are multiples of 16, scaled per tensor; returns their number.
+    """In place: the matrices of the blocks whose sides are multiples of UNIT, scaled per tensor; returns their number.
 
     Norms, embeddings and head stay in bf16. Under FSDP the weights travel in FP8 too. emulate: round to FP8 and
     multiply in the inputs' type, which any device can: for tests.
@@ -48,7 +64,7 @@ def to_fp8(blocks: list[nn.Module], sharded: bool, emulate: bool = False) -> int
     from torchao.float8 import Float8LinearConfig, convert_to_float8_training
 
     def fits(module: nn.Module, name: str) -> bool:
-        return isinstance(module, nn.Linear) and not (module.in_features % 16 or module.out_features % 16)
+        return isinstance(module, nn.Linear) and not (module.in_features % UNIT or module.out_features % UNIT)
 
     config = Float8LinearConfig(enable_fsdp_float8_all_gather=sharded, emulate=emulate)
     for block in blocks:

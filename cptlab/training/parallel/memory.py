@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from traceback import walk_tb
 from typing import TYPE_CHECKING, Any
 
 from cptlab.training.parallel.remedies import remedies
@@ -15,6 +16,7 @@ GB = 1e9
 # Bytes per token and unit of width that a block keeps for its backward pass, 16-bit, attention scores never whole:
 # 34 (Korthikanti et al. 2022, arXiv 2205.05198, sec. 4.1, without the 5 a s / h of the scores); its input alone: 2.
 BLOCK_BYTES, INPUT_BYTES = 34, 2
+PASS_BYTES = 24  # of a pass without a backward one, the widest block alone: about 12 widths (residual, norm, SwiGLU)
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def estimate(config: TrainConfig, sizes: Sizes) -> dict[str, float]:
-    """{consumer: bytes on one process}: weights, gradients, optimizer states, activations of one pass, logits."""
+    """{consumer: bytes on one process}; activations and evaluation: of one pass."""
     machine, adapter = config.machine, config.adapter
     shards = {"fsdp": machine.world_size, "hsdp": machine.devices}.get(machine.strategy, machine.tensor_parallel)
     rows = config.rows_per_step * machine.tensor_parallel // machine.world_size
@@ -55,6 +57,7 @@ def estimate(config: TrainConfig, sizes: Sizes) -> dict[str, float]:
         "optimizer states": states / shards,
         "activations": wide * tokens * sizes.width * kept,
         "logits": logits(config, sizes, tokens, wide),
+        "evaluation": wide * config.evaluation_rows * config.data.sequence_length * sizes.width * PASS_BYTES,
     }
 
 
@@ -67,14 +70,26 @@ def logits(config: TrainConfig, sizes: Sizes, tokens: int, wide: int) -> float:
     return 2 * 2 * wide * min(chunk, tokens * sizes.vocab_size) + head
 
 
-def out_of_memory(config: TrainConfig, facts: RunFacts, model_config: Any) -> str:
-    """One sentence: the largest consumers first, then settings that help and fit the run, the gentlest first."""
+def is_measuring(error: BaseException) -> bool:
+    """Whether it was raised within an evaluation, where nothing is kept for a backward pass."""
+    from cptlab.training.evaluate import measure
+
+    return any(frame.f_code is measure.__wrapped__.__code__ for frame, _ in walk_tb(error.__traceback__))
+
+
+def out_of_memory(config: TrainConfig, facts: RunFacts, model_config: Any, measuring: bool = False) -> str:
+    """One sentence: the largest consumers first, then settings that help and fit the run, the gentlest first.
+
+    measuring: it was an evaluation that found no memory.
+    """
     text = model_config.get_text_config() if hasattr(model_config, "get_text_config") else model_config
     sizes = Sizes(
         facts.num_params_nonembed, facts.num_params_total - facts.num_params_nonembed, facts.num_params_trainable,
         getattr(text, "hidden_size", 0), getattr(text, "num_hidden_layers", 0), getattr(text, "vocab_size", 0),
     )  # fmt: skip
-    largest = sorted(estimate(config, sizes).items(), key=lambda entry: -entry[1])
+    absent = ("gradients", "activations") if measuring else ("evaluation",)
+    held = [entry for entry in estimate(config, sizes).items() if entry[0] not in absent]
+    largest = sorted(held, key=lambda entry: -entry[1])
     consumers = ", ".join(f"{name} {size / GB:.3g} GB" for name, size in largest)
     tried = ", ".join(remedies(config, largest[0][0]))
     return f"out of memory; estimated for one process: {consumers}. Try {tried}"

@@ -17,6 +17,8 @@ def remedies(config: TrainConfig, largest: str) -> list[str]:
     """Three overrides, or more general changes, those against the largest consumer first."""
     activations, states = of_activations(config), of_states(config)
     first, then = (activations, states) if largest in ("activations", "logits") else (states, activations)
+    if largest == "evaluation":  # it comes before the first update, and no other setting makes it smaller
+        first, then = [*of_evaluation(config), *activations], states
     offered = [text for text, changes in [*first, *then] if is_accepted(config, changes)]
     return [*offered, "a shorter data.sequence_length", "a smaller model", "a smaller vocabulary"][:3]
 
@@ -46,6 +48,12 @@ def of_activations(config: TrainConfig) -> list[tuple[str, dict[str, Any]]]:
         changed = {"activation_checkpointing": "full"}
         found.append(("machine.activation_checkpointing=full", {"machine": changed}))
     return found
+
+
+def of_evaluation(config: TrainConfig) -> list[tuple[str, dict[str, Any]]]:
+    """(what to write, what it changes): shorter passes of the evaluation."""
+    fewer = config.evaluation_rows // 4
+    return [(f"evaluation.batch_rows={fewer}", {"evaluation": {"batch_rows": fewer}})] if fewer else []
 
 
 def of_states(config: TrainConfig) -> list[tuple[str, dict[str, Any]]]:

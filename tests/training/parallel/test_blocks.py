@@ -99,6 +99,25 @@ def test_blocks_that_cannot_be_compiled_run_as_they_are_and_one_line_says_so(cap
     assert "no C++ compiler" in lines[0]
 
 
+@pytest.mark.filterwarnings("ignore:.*script_method.*:DeprecationWarning")  # torch's own, while it compiles
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning")
+def test_a_backward_pass_that_cannot_be_compiled_falls_back_before_it_is_needed(capsys, monkeypatch):
+    from torch._dynamo.backends.common import aot_autograd
+
+    def refuse(graph, inputs):
+        raise RuntimeError("out of resource: shared memory")
+
+    expected = loss_and_gradients(network())
+    net, compiler = network(), aot_autograd(fw_compiler=lambda graph, inputs: graph.forward, bw_compiler=refuse)
+    monkeypatch.setattr(torch, "compile", lambda forward, mode, wanted=torch.compile: wanted(forward, backend=compiler))
+    compile_blocks(net, blocks_of(net.inner[0]), "blocks")
+    for one, other in zip(expected, loss_and_gradients(net), strict=True):
+        torch.testing.assert_close(one, other)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("machine.compile: blocks run uncompiled, because ")
+    assert "out of resource: shared memory" in line
+
+
 def test_a_loss_that_cannot_be_compiled_says_loss_and_only_the_first_process_says_it(capsys, monkeypatch):
     from torch._dynamo.exc import BackendCompilerFailed
 

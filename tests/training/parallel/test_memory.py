@@ -7,6 +7,7 @@ import torch
 
 from cptlab.sweeps.preflight import compose_point
 from cptlab.training.parallel.memory import Sizes, estimate, is_out_of_memory, out_of_memory
+from cptlab.training.parallel.remedies import remedies
 from cptlab.training.run import train_point
 
 BIG = ["machine=gpu_1", "rows_per_step=32", "data.sequence_length=4096"]
@@ -40,13 +41,13 @@ def gpus(monkeypatch):
 def test_the_estimate_is_that_of_the_arithmetic():
     assert estimate(composed(), EIGHT) == {
         "weights": 32e9, "gradients": 32e9, "optimizer states": 64e9, "activations": 32 * 4096 * 4096 * 32 * 34,
-        "logits": CHUNK + HEAD,
+        "logits": CHUNK + HEAD, "evaluation": 64 * 4096 * 4096 * 24,
     }  # fmt: skip
     sharded = compose_point(["machine=fsdp", *BIG[1:], "tokens=1e6", "machine.micro_rows=1",
                              "machine.activation_checkpointing=full"])  # fmt: skip
     assert estimate(sharded, EIGHT) == {
         "weights": 4e9, "gradients": 4e9, "optimizer states": 8e9, "activations": 4096 * 4096 * (34 + 31 * 2),
-        "logits": 2 * 2 * 4096 * 128_000 + HEAD,
+        "logits": 2 * 2 * 4096 * 128_000 + HEAD, "evaluation": 4096 * 4096 * 24,
     }  # fmt: skip
 
 
@@ -75,6 +76,18 @@ def test_the_largest_consumer_comes_first_and_three_settings_follow(gpus):
     assert sentence.endswith("Try machine.micro_rows=16, machine.activation_checkpointing=full, machine=fsdp")
     small = composed("machine.micro_rows=1", "machine.activation_checkpointing=full")
     assert offered(small) == "machine=fsdp, optimizer=adamw8bit, adapter=lora"
+
+
+def test_an_evaluation_that_is_the_largest_is_made_smaller_first():
+    """64 rows a pass, 2 x 24 bytes x width a token in fp32, against a model of a few weights."""
+    few = Sizes(10_000, 1_000, 11_000, 4096, 1, 64)
+    tight = ["rows_per_step=1", "machine.activation_checkpointing=full", "data.sequence_length=4096", "tokens=1e6"]
+    config = compose_point(tight)
+    assert estimate(config, few)["evaluation"] == 2 * 24 * 64 * 4096 * 4096
+    assert remedies(config, "evaluation")[0] == "evaluation.batch_rows=16"
+    smaller = compose_point([*tight, "evaluation.batch_rows=1"])
+    assert estimate(smaller, few)["evaluation"] == 2 * 24 * 4096 * 4096
+    assert not any("batch_rows" in each for each in remedies(smaller, "evaluation"))
 
 
 def test_shards_are_offered_for_the_gpus_that_are_here_and_share_the_rows(gpus):
@@ -118,6 +131,19 @@ def test_a_run_that_finds_no_memory_is_recorded_with_that_sentence(study, tmp_pa
         "Try machine.micro_rows=2, machine.activation_checkpointing=full, optimizer=adamw8bit"
     )
     assert json.loads((outcome.folder / "done.json").read_text())["reason"] == outcome.reason
+
+
+def test_an_evaluation_that_finds_no_memory_offers_a_shorter_pass_first(study, tmp_path, monkeypatch):
+    def no_memory(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+    monkeypatch.setattr("cptlab.training.module.CPTModule.forward", no_memory)  # asked by the evaluation before step 1
+    overrides = [*study, f"runs={tmp_path}"]
+    outcome = train_point(compose_point(overrides), overrides, quiet=True)
+    assert outcome.status == "failed"
+    assert "evaluation " in outcome.reason
+    assert "activations" not in outcome.reason
+    assert "Try evaluation.batch_rows=16, machine.micro_rows=2, " in outcome.reason
 
 
 @pytest.mark.parametrize("adapter", ["none", "lora", "dora", "qlora"])
