@@ -1,6 +1,7 @@
 """Who may import whom, and what stays free of torch: the walls of the house."""
 
 import ast
+import functools
 import subprocess
 import sys
 from pathlib import Path
@@ -94,9 +95,10 @@ HOMES_OF = {
 }
 
 
+@functools.cache
 def imports(file):
-    """Top-level and deferred imports of a file, those for type checkers left out."""
-    tree = ast.parse(file.read_text("utf8"))
+    """Names of top-level and deferred imports of a file, those for type checkers left out."""
+    tree, found = ast.parse(file.read_text("utf8")), []
     typing_only = {
         id(inner)
         for node in ast.walk(tree)
@@ -107,12 +109,13 @@ def imports(file):
         if id(node) in typing_only:
             continue
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            found += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:
-            yield node.module
-            if node.module == "cptlab":
-                yield from (f"cptlab.{alias.name}" for alias in node.names)
+            found.append(node.module)
+            if node.module.split(".")[0] == "cptlab":
+                found += [f"{node.module}.{alias.name}" for alias in node.names]
         assert not (isinstance(node, ast.ImportFrom) and node.level), f"{file}: relative import"
+    return found
 
 
 FILES = sorted(PACKAGE.rglob("*.py"))
