@@ -77,6 +77,22 @@ def test_several_processes_that_refuse_leave_no_record_and_say_it_once(study, tm
     assert not list(tmp_path.glob("runs/*/*"))
 
 
+def test_a_point_of_a_multirun_that_is_refused_in_the_set_up_ends_no_other(study, command, tmp_path):
+    overrides = [*study, "mixture=ucb", "mixture.interval=0.25", "save_model=false", f"runs={tmp_path}"]
+    folder = train_point(compose_point([*overrides, "seed=1"]), overrides, quiet=True).folder
+    decisions = folder / "mixture.jsonl"
+    decisions.write_text(json.dumps(json.loads(decisions.read_text().splitlines()[0]) | {"step": 6}) + "\n")
+    (folder / "done.json").unlink()  # as if it had been killed; its decisions are those of another configuration
+    run = command(["-m", *overrides, "seed=0,1,2"])
+    code, said = run.exit_code(), run.output()
+    assert code == 1, said
+    points = [line for line in said.splitlines() if line.startswith("[")]
+    assert [line.split()[:2] for line in points] == [["[1/3]", "finished"], ["[2/3]", "REFUSED"], ["[3/3]", "finished"]]
+    assert f"REFUSED {folder}: {decisions} has a decision" in points[1]
+    assert said.splitlines()[-1] == "2 of 3 points finished or left to others, 1 refused"
+    assert "Traceback" not in said
+
+
 def test_a_reader_who_leaves_does_not_end_the_run(study, tmp_path):
     """`train.py ... 2>&1 | head -1`: progress goes nowhere from then on, and the record is that of a finished run."""
     reader, writer = os.pipe()
