@@ -127,6 +127,19 @@ def test_processes_that_are_not_those_of_the_machine_are_refused(monkeypatch):
     check_processes(pair, 4)
 
 
+def test_the_last_lines_of_torchruns_own_traceback_are_the_sentence(tmp_path):
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    run = [*torchrun, *command("mixture.domain_share=1.2", f"runs={tmp_path}")[1:]]
+    done = subprocess.run(run, env=environment(), capture_output=True, text=True)
+    assert done.returncode == 1
+    sentence = "error: mixture.domain_share is 1.2; it must lie in [0, 1]"
+    lines = [line.strip() for line in done.stderr.splitlines()]
+    assert lines.count(sentence) == 1  # of two processes one speaks
+    cause = lines.index("Root Cause (first observed failure):")
+    assert f"traceback : {sentence}" in lines[cause:]
+    assert len(lines) - cause < 12
+
+
 def test_nodes_are_not_started_from_here():
     with pytest.raises(UserError, match="torchrun --nnodes 2 --nproc-per-node 8"):
         check_processes(Machine(devices=8, nodes=2, strategy="hsdp"), 16)
