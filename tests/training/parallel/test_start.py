@@ -28,17 +28,12 @@ def weights(folder):
     return dict(model.named_parameters())
 
 
-def test_cpu_2_just_works_and_its_sharded_model_is_a_base_for_anyone(study, tmp_path):
-    shown = []
-    for strategy in ("ddp", "fsdp"):
-        machine = ["machine=cpu_2", f"machine.strategy={strategy}"]
-        done = subprocess.run(
-            command(*study, f"runs={tmp_path / strategy}", *machine), env=environment(), capture_output=True, text=True
-        )
-        assert done.returncode == 0, done.stderr
-        shown.append(done.stdout.splitlines())
-    assert [len(lines) for lines in shown] == [1, 1]
-    assert all(lines[0].startswith("finished") for lines in shown)
+def test_cpu_2_just_works_and_its_sharded_model_is_a_base_for_anyone(study, together, tmp_path):
+    more = [f"runs={tmp_path / 'fsdp'}", "machine=cpu_2", "machine.strategy=fsdp"]
+    done = subprocess.run(command(*study, *more), env=environment(), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert [line.split()[0] for line in done.stdout.splitlines()] == ["finished"]
+    together(2, *study, f"runs={tmp_path / 'ddp'}", "machine=cpu_2")
     overrides = [*study, f"runs={tmp_path / 'one'}"]
     folders = [train_point(compose_point(overrides), overrides, quiet=True).folder]
     folders += [next(file.parent for file in (tmp_path / name).glob("*/run.json")) for name in ("ddp", "fsdp")]
