@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cptlab.launch import launch
@@ -14,13 +15,14 @@ if TYPE_CHECKING:
 
 started = time.monotonic()
 total = 1  # points of this command
+folders: list[Path] = []  # their records, of a multirun
 skipped = 0  # of them, because their record was there
-failed: list[str] = []  # run_ids
+failed: list[str] = []  # ends of points that did not train: failed, refused, ...
 
 
 def preflight(overrides: list[str]) -> None:
     """Compose and check every point of a multirun before the first one trains."""
-    global total
+    global total, folders
     from cptlab.sweeps.preflight import check_points, expand
     from cptlab.sweeps.slurm.choose import check_launcher, chosen, hand_in_points
 
@@ -30,22 +32,31 @@ def preflight(overrides: list[str]) -> None:
     points = expand(overrides)
     total = len(points)
     opened = check_points(points, streams=True)
+    folders = [point.folder.path for point in opened]
     if launcher:
         hand_in_points([point.folder for point in opened], show)
 
 
 def task(config: TrainConfig) -> None:
-    """One point."""
+    """One point. What is wrong with one of several in this process, found while it is set up, ends no other."""
     from hydra.core.hydra_config import HydraConfig
 
+    from cptlab.errors import UserError
+    from cptlab.training.outcome import REFUSED, Outcome
     from cptlab.training.parallel.launch import speaks
     from cptlab.training.run import train_point
 
     hydra = HydraConfig.get()
     overrides, number = list(hydra.overrides.task), 1 + hydra.job.num if total > 1 else 1
-    if config.stream:
-        return stages(config, overrides, number, speaks())
-    show(train_point(config, overrides), number, speaks())
+    try:
+        if config.stream:
+            return stages(config, overrides, number, speaks())
+        show(train_point(config, overrides), number, speaks())
+    except UserError as error:
+        if total == 1 or hydra.runtime.choices["hydra/launcher"] != "basic":  # a job of its own says so itself
+            raise
+        folder = folders[number - 1]
+        show(Outcome(folder.name, folder, REFUSED, str(error), {}, 0.0), number, speaks())
 
 
 def stages(config: TrainConfig, overrides: list[str], number: int, aloud: bool) -> None:
@@ -72,9 +83,19 @@ def show(outcome: Outcome, number: int, aloud: bool = True, stage: str = "") -> 
         untimed = number if stage else skipped  # stages are no points: nothing is said of the time left
         print(stage + outcome_line(outcome, number, total, time.monotonic() - started, untimed), flush=True)
     if outcome.status not in ("finished", "skipped", "locked"):
-        failed.append(outcome.run_id)
+        failed.append(outcome.status)
+
+
+def sum_up() -> None:
+    """The last line of a multirun of which not every point was trained."""
+    from cptlab.training.parallel.launch import speaks
+
+    if total > 1 and failed and speaks():
+        ends = ", ".join(f"{failed.count(status)} {status}" for status in dict.fromkeys(failed))
+        print(f"{total - len(failed)} of {total} points finished or left to others, {ends}", flush=True)
 
 
 if __name__ == "__main__":
     launch(task, "train", preflight)
+    sum_up()
     sys.exit(1 if failed else 0)

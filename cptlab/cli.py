@@ -5,15 +5,17 @@ from __future__ import annotations
 import argparse
 import sys
 
-from cptlab import corpus_cli, metrics_cli, vocab_cli
+from cptlab.data import cli as data_cli
 from cptlab.design import cli as design_cli
 from cptlab.doctor import cli as doctor_cli
 from cptlab.errors import UserError
 from cptlab.export import cli as export_cli
 from cptlab.launch import refuse, split_arguments, stop
 from cptlab.merging import cli as merging_cli
+from cptlab.metrics import cli as metrics_cli
 from cptlab.sweeps import cli as sweeps_cli
 from cptlab.sweeps.wandb import cli as wandb_cli
+from cptlab.vocabulary import cli as vocabulary_cli
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -22,18 +24,18 @@ def main(arguments: list[str] | None = None) -> None:
     commands = parser.add_subparsers(dest="command", required=True)
     sweeps_cli.add_commands(commands)
     wandb_cli.add_commands(commands)
-    corpus_cli.add_commands(commands)
+    data_cli.add_commands(commands)
     export_cli.add_commands(commands)
     doctor_cli.add_commands(commands)
     design_cli.add_commands(commands)
     metrics_cli.add_commands(commands)
-    vocab_cli.add_commands(commands)
+    vocabulary_cli.add_commands(commands)
     merging_cli.add_commands(commands)
     flags, overrides = split_arguments(sys.argv[1:] if arguments is None else arguments)
     options = parser.parse_args(flags)
     try:
         if options.command == "corpus":
-            code = corpus_cli.run(options, overrides)
+            code = data_cli.run(options, overrides)
         elif options.command in export_cli.COMMANDS:
             code = export_cli.run(options)
         elif design_cli.chooses(options):
@@ -41,7 +43,7 @@ def main(arguments: list[str] | None = None) -> None:
         elif options.command in metrics_cli.COMMANDS:
             code = metrics_cli.run(options)
         elif options.command == "vocab":
-            code = vocab_cli.run(overrides)
+            code = vocabulary_cli.run(overrides)
         elif options.command == "merge":
             code = merging_cli.run(options)
         elif options.command == "doctor":

@@ -10,9 +10,14 @@ class UserError(ValueError):
 
 
 def closest(name: str, known: Iterable[str]) -> str:
-    """' Did you mean X?' with the nearest known name, and the others; never empty unless known is."""
+    """' Did you mean X?' with the nearest known name, and the others; never empty unless known is.
+
+    A name that begins with what was given is nearer than any other spelling, one that holds it comes last.
+    """
     known = sorted(set(known))
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    near = [k for k in known if len(name) > 1 and k.startswith(name)][:1]
+    near = near or difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    near = near or [k for k in known if len(name) > 2 and name in k][:1]
     others = [k for k in known if k not in near]
     hint = f" Did you mean {near[0]}?" if near else ""
     return hint + (f" ({'others' if near else 'known'}: {', '.join(others[:12])})" if others else "")

@@ -156,7 +156,8 @@ def test_the_command_in_the_documentation_fits_the_published_python_table(tmp_pa
     command = text[text.index("python fit_law.py") :].replace("\\\n", " ")
     words = shlex.split(command)[2:]
     words = [w.replace("source.path=", f"source.path={LAWDATA}/") for w in words]
-    got = run_fit_law(*words, "question.max_general_rise=0", "report=false", "num_draws=50", f"out={tmp_path}")
+    quick = ["report=false", "compare=false", "num_draws=50"]
+    got = run_fit_law(*words, "question.max_general_rise=0", *quick, f"out={tmp_path}")
     assert got.returncode == 0, got.stderr
     answer = json.loads((tmp_path / "recommendation.json").read_text())
     # Pile share at which the Pile loss equals the base's: 0.28623 in the paper.
@@ -210,7 +211,7 @@ def test_an_answer_needs_no_torch():
 
 
 def test_points_are_predicted_and_a_run_is_checked_from_the_command_line(runs, tmp_path):
-    common = [f"source.path={runs}", f"out={tmp_path}", "num_draws=100", "report=false"]
+    common = [f"source.path={runs}", f"out={tmp_path}", "num_draws=100", "report=false", "compare=false"]
     points = "question.points=[{domain_share: 0.3}, {domain_share: 0.6, num_params: 1e5}]"
     got = run_fit_law(*common, "question=what_if", points)
     assert got.returncode == 0, got.stderr

@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cptlab.data.best_fit import BestFitRows, concat_report
+from cptlab.data.block_order import BlockOrder
 from cptlab.data.buffer_counts import BufferCounts
 from cptlab.data.draw import Draw
 from cptlab.data.earlier import Earlier, split_locate
 from cptlab.data.epochs import check_ahead, check_buffer, limit_epochs
-from cptlab.data.order import keys_of, permute
 from cptlab.data.packing import Batch
 from cptlab.data.plan import Plan
 from cptlab.data.refusals import check_tokenizers, refuse_source
@@ -23,9 +23,7 @@ from cptlab.replay.base import Replay
 
 __all__ = ["TokenStream", "evaluation_batch", "gather", "num_rows"]
 Index = NDArray[np.int64]
-Order = tuple[Index, Index, NDArray[np.bool_]]  # corpus, row, replayed of every row of a block of steps
 LOOKUPS = 1 << 16  # look-ups of one pass: what belongs to them stays in the cache
-BLOCK_ROWS = 32768  # rows whose order is worked out together
 
 
 class TokenStream:
@@ -65,7 +63,7 @@ class TokenStream:
         self.replay_source = "" if replay.from_buffer else replay.corpus or general
         source = self.names.index(self.replay_source) if self.replay_source in corpora else -1
         self.table = Plan(self.rows, self.draws, rows_per_step, sequence_length, source)
-        self._block: tuple[tuple[int, int], Order] | None = None
+        self._order = BlockOrder(self)
         self._buffer = BufferCounts(self)
 
     @classmethod
@@ -153,36 +151,8 @@ class TokenStream:
             raise IndexError(f"step {step} is not planned; {self.planned_steps} of {self.steps} steps are")
         if not 0 <= rank < world_size <= rows:
             raise ValueError(f"rank {rank} of {world_size} cannot share {rows} rows")
-        start = self._block_start(step)
-        corpus, row, replayed = self._order(start, min(start + max(1, BLOCK_ROWS // rows), self.planned_steps))
-        first = (step - start) * rows
-        own = slice(first + rank * rows // world_size, first + (rank + 1) * rows // world_size)
-        return read_batch(self.rows, corpus[own], row[own], replayed[own], self.eos_id, self.vocab_size)
-
-    def _block_start(self, step: int) -> int:
-        return step - step % max(1, BLOCK_ROWS // self.rows_per_step)
-
-    def _order(self, start: int, end: int) -> Order:
-        """Corpus, row and replay label of every row of steps `start` to `end`, in the order of training."""
-        if self._block is None or self._block[0] != (start, end):
-            self._block = ((start, end), self._ordered(start, end))
-        return self._block[1]
-
-    def _ordered(self, start: int, end: int) -> Order:
-        corpus, replayed = self.table.groups(start, end)
-        row = np.empty(len(corpus), dtype=np.int64)
-        first, last = self.table.drawn(start), self.table.drawn(end)
-        for i, draw in enumerate(self.draws):
-            row[corpus == i] = draw.at(np.arange(first[i], last[i]))[0]
-        here = np.flatnonzero(corpus == len(self.draws))
-        if here.size:
-            picked = np.concatenate(self.picks(start, end))
-            corpus[here], row[here], _ = self.locate_seen(picked)
-        steps, rows = np.arange(start, end), self.rows_per_step
-        slots = np.broadcast_to(np.arange(rows), (len(steps), rows))
-        keys = np.broadcast_to(keys_of(self.seed, 1, last=steps + self.first_step)[:, None], slots.shape)
-        place = (permute(slots, rows, keys) + (steps - start)[:, None] * rows).ravel()
-        return corpus[place], row[place], replayed[place]
+        own = slice(rank * rows // world_size, (rank + 1) * rows // world_size)
+        return read_batch(self.rows, *self._order.of(step, own), self.eos_id, self.vocab_size)
 
     def picks(self, start: int, end: int) -> list[Index]:
         """Numbers of the rows that each step from `start` on replays from the buffer, as `locate_seen` takes them."""
@@ -212,7 +182,7 @@ class TokenStream:
         Of the first step whose order is worked out together with that of `step`; {} where it is no longer known.
         """
         try:
-            return self.table.state_dict(self._block_start(step))
+            return self.table.state_dict(self._order.start(step))
         except ValueError:  # steps far ahead are apportioned already
             return {}
 

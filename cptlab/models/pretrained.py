@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cptlab.errors import UserError
+from cptlab.errors import UserError, closest
 from cptlab.models.base import Base, Model, base_of_run, config_sha256, load_pretrained
 from cptlab.models.weights import weights_sha256
 from cptlab.variants import variant
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
+
+
+WANTED = (
+    "give the folder of a Hugging Face model, a run folder of cptlab (runs/<run_id>), or the name of a model of the Hub"
+    " (owner/model)"
+)
 
 
 @variant("model")
@@ -37,17 +42,15 @@ class Pretrained(Model):
         if (local / "config.json").exists():
             return local
         if local.exists() or self.path.startswith((".", "/", "~")) or self.path.count("/") > 1:
-            raise UserError(f"model.path: {self.path} holds no config.json; give a Hugging Face model folder")
+            raise UserError(f"model.path: {absent(local)}; {WANTED}")
         from huggingface_hub import snapshot_download
 
         try:
             patterns = ["*.json", "*.safetensors", "*.model", "*.txt"]
             return Path(snapshot_download(self.path, revision=self.revision, allow_patterns=patterns))
         except (OSError, ValueError) as error:
-            raise UserError(
-                f"model.path: {self.path} is no folder here and could not be fetched from the hub"
-                f" ({type(error).__name__}{', offline' if os.environ.get('HF_HUB_OFFLINE') else ''})"
-            ) from error
+            here, there = absent(local), why_not_fetched(error, self.revision)
+            raise UserError(f"model.path: {here}, and as a name of the Hub {self.path} {there}; {WANTED}") from error
 
     def base(self) -> Base:
         """The record of the run that trained it if cptlab did, else the hash of its weights."""
@@ -65,3 +68,35 @@ class Pretrained(Model):
     def build(self, vocab_size: int, sequence_length: int, seed: int) -> PreTrainedModel:
         """The weights in fp32."""
         return load_pretrained(self.folder(), vocab_size, sequence_length)
+
+
+def absent(folder: Path) -> str:
+    """What was looked for in a folder, and whether it is one; the nearest name beside it."""
+    if folder.is_dir():
+        return f"{folder.absolute()} holds neither config.json nor, as a run does, model/config.json"
+    if folder.exists():
+        return f"{folder.absolute()} is a file, not the folder with config.json"
+    beside = [each.name for each in folder.absolute().parent.glob("*/") if not each.name.startswith(".")]
+    near = closest(folder.name, beside).split("?")[0]
+    hint = f" ({near.strip()}?)" if near.startswith(" Did you mean") else ""
+    return f"there is no folder {folder.absolute()}{hint}"
+
+
+def why_not_fetched(error: Exception, revision: str) -> str:
+    """What the Hub, or its cache on this machine, answered."""
+    from huggingface_hub import constants, errors
+
+    if isinstance(error, errors.HFValidationError):
+        return "cannot be one"
+    absent_there = f"(revision {revision}) is not in the cache {constants.HF_HUB_CACHE}"
+    if constants.HF_HUB_OFFLINE:
+        return f"{absent_there}, and HF_HUB_OFFLINE forbids to fetch it"
+    if isinstance(error, errors.GatedRepoError):
+        return "is gated: accept its terms on the Hub, then `hf auth login`"
+    if isinstance(error, errors.RepositoryNotFoundError):
+        return "does not exist, or is private: `hf auth login`"
+    if isinstance(error, errors.RevisionNotFoundError):
+        return f"has no revision {revision}; mend model.revision"
+    if isinstance(error, errors.LocalEntryNotFoundError):
+        return f"{absent_there}, and the Hub did not answer"
+    return f"could not be fetched ({type(error).__name__})"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cptlab.training.outcome import LOCKED
+from cptlab.training.outcome import LOCKED, REFUSED
 from cptlab.training.progress import duration
 
 if TYPE_CHECKING:
@@ -22,6 +22,8 @@ def outcome_line(outcome: Outcome, number: int, total: int, elapsed: float, skip
         text = f"skipped {outcome.folder}: it is finished already{losses}"
     elif outcome.status == "failed":
         text = f"FAILED {outcome.folder}: {outcome.reason}"
+    elif outcome.status == REFUSED:
+        text = f"REFUSED {outcome.folder}: {outcome.reason}"
     elif outcome.status == LOCKED:
         text = f"{outcome.folder} is trained by {outcome.reason}; left to it"
     else:

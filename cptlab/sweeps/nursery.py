@@ -158,9 +158,10 @@ def main() -> None:
 
 def load_libraries() -> None:
     """Everything that training imports somewhere on its way."""
-    from cptlab.training.build import silence_libraries
+    from cptlab.training.build import import_torchmetrics, silence_libraries
 
     silence_libraries()  # torchao speaks while it is imported
+    import_torchmetrics()
     import cptlab.training.attempt
     import cptlab.training.checkpoint.callback
     import cptlab.training.checkpoint.load

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING
 
 from cptlab.errors import UserError
 from cptlab.records.run import FAILED, FINISHED, INTERRUPTED
-from cptlab.training.build import attention_of, build_model, prepare_torch, save_model, silence_libraries
+from cptlab.training.build import (
+    attention_of,
+    build_model,
+    import_torchmetrics,
+    prepare_torch,
+    save_model,
+    silence_libraries,
+)
 from cptlab.training.checkpoint.disk import predict, refuse_small_disk
 from cptlab.training.checkpoint.folder import remove_all
 from cptlab.training.facts import facts_of, of_attempt
@@ -29,6 +36,7 @@ def attempt(
 ) -> Outcome:  # fmt: skip
     """Train on and write the record; ends the process if `stop` was asked for meanwhile. `lock` is told the step."""
     silence_libraries()  # torchao speaks while it is imported
+    import_torchmetrics()
     from cptlab.adapters.base import count_trainable
     from cptlab.models.base import count_params
     from cptlab.optimizers.groups import kinds

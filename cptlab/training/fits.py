@@ -67,13 +67,18 @@ def read_config(folder: Path | None) -> dict[str, Any]:
 
 def check_vocabulary(config: Mapping[str, Any], folder: Path | None, vocab_size: int, sequence_length: int) -> None:
     """UserError where the tokenizer has more tokens than the base embeds, or the rows are longer than it takes."""
-    config = config.get("text_config") or config
-    rows, longest = config.get("vocab_size", vocab_size), config.get("max_position_embeddings", sequence_length)
+    rows = (config.get("text_config") or config).get("vocab_size", vocab_size)
     if vocab_size > rows:
         raise UserError(
             f"the tokenizer has {vocab_size} tokens but the model in {folder} embeds {rows}; use its own"
             " (data.tokenizer=auto), or give the base new tokens with vocab=extend or vocab=replace"
         )
+    check_length(config, folder, sequence_length)
+
+
+def check_length(config: Mapping[str, Any], folder: Path | None, sequence_length: int) -> None:
+    """UserError where the rows are longer than the base takes."""
+    longest = (config.get("text_config") or config).get("max_position_embeddings", sequence_length)
     if sequence_length > longest:
         raise UserError(f"data.sequence_length is {sequence_length}; the model in {folder} takes at most {longest}")
 

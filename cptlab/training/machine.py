@@ -37,7 +37,7 @@ class Machine:
     micro_rows: int = 0  # rows of one forward pass of a rank; 0 = all (no gradient accumulation)
     activation_checkpointing: str = "none"  # none, full, selective (every second block)
     offload: bool = False  # sharded weights, gradients and optimizer states wait in CPU memory (fsdp)
-    deterministic: bool | None = None  # same bits every time; null = on a CPU, where it is free; on a GPU it is slow
+    deterministic: bool | None = None  # same bits every time; null = on a CPU, not on a GPU, where kernels are slower
     peak_tflops: float = 0.0  # [TFLOP/s] of one device, dense, for MFU; 0 = the table's or a measured one
 
     def __post_init__(self) -> None:

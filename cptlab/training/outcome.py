@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 LOCKED = "locked"
+REFUSED = "refused"
 REPEATS = "repeats"  # of `of_attempt` in done.json
 
 
@@ -19,7 +20,8 @@ def repeats(done: dict[str, Any] | None) -> bool:
 class Outcome:
     """How a point ended. losses: domain -> final loss [nat/token].
 
-    status: finished | failed | skipped (finished before) | locked (another process trains it now; `reason` says which).
+    status: finished | failed | skipped (finished before) | locked (another process trains it now; `reason` says which)
+    | refused (a user's mistake that only training met; nothing of it is recorded).
     """
 
     run_id: str

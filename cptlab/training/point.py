@@ -16,7 +16,7 @@ from cptlab.training.before import check_moments, earlier_of, order_of
 from cptlab.training.branch import Trunk, open_trunk, refuse_other_order
 from cptlab.training.checkpoint import folder as checkpoints
 from cptlab.training.facts import identify
-from cptlab.training.fits import check_layers, check_machine, check_vocabulary, read_config
+from cptlab.training.fits import check_layers, check_length, check_machine, check_vocabulary, read_config
 from cptlab.training.parallel.launch import check_processes
 from cptlab.training.parallel.ranks import is_first_process
 
@@ -54,9 +54,10 @@ def open_point(config: TrainConfig, known: dict[str, Any] | None = None, here: b
     base, weights = known[repr(config.model)]
     config.lr_schedule = config.lr_schedule.after(final_lr(asdict(base)), config.optimizer.peak_lr)
     given, given_base = config, base  # the record is named by what was asked for, whatever was made of it
+    check_together(config, weights, known, here)  # before a base with other tokens is made: that takes minutes
     if config.vocab.identity():
         config, base, weights = changed_vocabulary(config, base, known)
-    described = check_together(config, weights, known, here)
+    described = check_tokens(config, weights, known)
     text = repr((config.data, config.selection, str(weights)))
     if text not in known:
         known[text] = prepare(config.data, str(weights) if weights else None, config.selection)
@@ -89,12 +90,9 @@ def changed_vocabulary(config: TrainConfig, base: Base, known: dict[str, Any]) -
     return replace(config, model=known[key].model), known[key].base, known[key].folder
 
 
-def check_together(config: TrainConfig, weights: Path | None, known: dict[str, Any], here: bool) -> dict[str, Any]:
-    """What can be refused before a corpus is built, once for points that share it. Returns the base's config.json."""
-    file = f"config.json of {weights}"
-    if file not in known:
-        known[file] = read_config(weights)
-    described = known[file]
+def check_together(config: TrainConfig, weights: Path | None, known: dict[str, Any], here: bool) -> None:
+    """What can be refused of machine, layers and rows before tokens or corpora are looked at; once for all points."""
+    described = described_in(weights, known)
     kind = described.get("model_type", "llama")  # what model=tiny builds
     seen = repr((config.machine, kind))
     if seen not in known:
@@ -105,6 +103,12 @@ def check_together(config: TrainConfig, weights: Path | None, known: dict[str, A
     if seen not in known:
         check_layers(config, weights)
         known[seen] = True
+    check_length(described, weights, length)
+
+
+def check_tokens(config: TrainConfig, weights: Path | None, known: dict[str, Any]) -> dict[str, Any]:
+    """What can be refused of the tokenizer before a corpus is built. Returns the base's config.json."""
+    described, length = described_in(weights, known), config.data.sequence_length
     named = str(weights) if config.data.tokenizer == "auto" else config.data.tokenizer
     seen = repr((weights, named, length))
     if weights and seen not in known and Path(named).exists():  # else its size is known with the corpora
@@ -113,6 +117,14 @@ def check_together(config: TrainConfig, weights: Path | None, known: dict[str, A
         check_vocabulary(described, weights, load_tokenizer(named).vocab_size, length)
         known[seen] = True
     return described
+
+
+def described_in(weights: Path | None, known: dict[str, Any]) -> dict[str, Any]:
+    """config.json of a base, read once."""
+    file = f"config.json of {weights}"
+    if file not in known:
+        known[file] = read_config(weights)
+    return known[file]
 
 
 def check_tokenizer(corpora: Corpora, weights: Path) -> None:

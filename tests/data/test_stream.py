@@ -274,7 +274,7 @@ def test_a_late_step_of_a_plan_of_two_sources_needs_few_steps_before_it(corpora)
 
 @pytest.mark.parametrize("packing", ["concat", "best_fit"])
 def test_a_plan_goes_on_from_a_mark_without_the_steps_before_it(tmp_path, packing, monkeypatch):
-    monkeypatch.setattr("cptlab.data.stream.BLOCK_ROWS", 64)  # else all these steps are worked out together
+    monkeypatch.setattr("cptlab.data.block_order.BLOCK_ROWS", 64)  # else all these steps are worked out together
     corpora = {name: documents(tmp_path, name) for name in SHARES3}
 
     def stream():
@@ -297,7 +297,7 @@ def test_a_plan_goes_on_from_a_mark_without_the_steps_before_it(tmp_path, packin
 
 
 def test_a_mark_of_other_shares_is_refused(corpora, monkeypatch):
-    monkeypatch.setattr("cptlab.data.stream.BLOCK_ROWS", 64)
+    monkeypatch.setattr("cptlab.data.block_order.BLOCK_ROWS", 64)
     mark = plan(corpora, Static(domain_share=0.3), NoReplay(), steps=600).state_dict(600)
     with pytest.raises(ValueError, match="not of this plan"):
         plan(corpora, Static(domain_share=0.4), NoReplay(), steps=600).load_state_dict(mark)

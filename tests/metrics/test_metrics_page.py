@@ -5,7 +5,7 @@ import re
 from dataclasses import fields
 from pathlib import Path
 
-from cptlab import metrics_cli
+from cptlab.metrics import cli as metrics_cli
 from cptlab.training.diagnostics.settings import Diagnostics
 
 PAGE = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text("utf8")

@@ -47,7 +47,7 @@ def home(tmp_path_factory):
 def run(command: str, folder: Path) -> subprocess.CompletedProcess:
     words = shlex.split(command)
     assert words[:2] == ["python", "fit_law.py"]
-    quick = ["num_draws=20", "heldout=false", "report=false", f"out={folder}/out"]
+    quick = ["num_draws=20", "heldout=false", "report=false", "compare=false", f"out={folder}/out"]
     script = [sys.executable, str(ROOT / "fit_law.py"), *words[2:], *quick]
     env = os.environ | {"PYTHONPATH": str(ROOT)}
     return subprocess.run(script, capture_output=True, text=True, cwd=folder, env=env, timeout=120)

@@ -16,7 +16,18 @@ from cptlab.sweeps.preflight import compose_point
 from cptlab.training.run import train_point
 
 ROOT = Path(__file__).parents[2]
-LONG = ["tokens=192000", "evaluation.points=9"]  # 3000 steps, seconds of training; the signal alone writes checkpoints
+LONG = ["tokens=25600", "evaluation.points=9"]  # 400 steps; the signal alone writes checkpoints
+# A step of the processes that start while a file is there takes 50 ms: SLURM needs seconds to end what it preempts.
+SLOW = """
+import os, time
+if os.path.exists({file!r}):
+    from cptlab.training.progress import Progress
+    update = Progress.update
+    def slowly(*arguments):
+        time.sleep(0.05)
+        return update(*arguments)
+    Progress.update = slowly
+"""
 GRID = ["hydra/launcher=slurm", "hydra.launcher.partition=main"]
 
 
@@ -25,8 +36,8 @@ def started(slurm):
     """Starts a command inside SLURM; what still runs at the end of the test is killed."""
     processes = []
 
-    def start(*arguments):
-        environment = slurm.environment | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    def start(*arguments, first=ROOT):
+        environment = slurm.environment | {"PYTHONPATH": f"{first}{os.pathsep}{ROOT}", "OMP_NUM_THREADS": "1"}
         pipe = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
         processes.append(subprocess.Popen([*arguments], cwd=ROOT, env=environment, **pipe))
         return processes[-1]
@@ -40,7 +51,7 @@ def started(slurm):
 
 @pytest.fixture
 def sweep(started):
-    return lambda *overrides: started(sys.executable, "train.py", "-m", *GRID, *overrides)
+    return lambda *overrides, **more: started(sys.executable, "train.py", "-m", *GRID, *overrides, **more)
 
 
 def numbers(folder):
@@ -67,22 +78,27 @@ def running(node):
 
 def test_a_preempted_grid_ends_as_if_it_had_not_been(slurm, sweep, study, tmp_path):
     overrides = [*study, *LONG]
-    runs = tmp_path / "runs"
-    driver = sweep(*overrides, "mixture.domain_share=0.25,0.5", f"runs={runs}")
+    runs, slow = tmp_path / "runs", tmp_path / "slow"
+    slow.touch()
+    (tmp_path / "sitecustomize.py").write_text(SLOW.format(file=str(slow)))
+    driver = sweep(*overrides, "mixture.domain_share=0.25,0.5", f"runs={runs}", first=tmp_path)
     wait_for(lambda: sum(any(row["step"] for row in read_rows(path)) for path in runs.glob("*")) == 2, driver)
     slurm.run("sbatch", "-p", "high", "-n", "1", "-o", "/dev/null", "--wrap", "sleep 1")  # it preempts one of the two
     wait_for(lambda: len(running(slurm)) == 1, driver)
     slurm.run("scontrol", "requeue", *running(slurm))
+    slow.unlink()
+    undisturbed = []  # trained while SLURM waits before it starts a job again
+    for share in (0.25, 0.5):
+        point = [*overrides, f"mixture.domain_share={share}", f"runs={tmp_path / 'whole'}"]
+        undisturbed.append(train_point(compose_point(point), point, quiet=True).folder)
     said = driver.communicate(timeout=300)[0]
     assert driver.returncode == 0, said
     assert said.count("] finished ") == 2, said
     logs = "".join(log.read_text() for log in runs.glob(".submitit/*/*.err"))
-    for share in (0.25, 0.5):
-        point = [*overrides, f"mixture.domain_share={share}"]
-        whole = train_point(compose_point([*point, f"runs={tmp_path / 'whole'}"]), point, quiet=True).folder
+    for whole in undisturbed:
         folder = runs / whole.name  # the same run_id
         assert done(folder)["attempt"] == 2
-        saved = {int(step) for step in re.findall(rf"{whole.name}: SIGTERM at step (\d+) of 3000; saved", logs)}
+        saved = {int(step) for step in re.findall(rf"{whole.name}: SIGTERM at step (\d+) of 400; saved", logs)}
         # From where the signal met it: SLURM may send it a second time before the job is gone, some steps on.
         assert max(saved) == done(folder)["of_attempt"]["from_step"]
         assert done(folder)["losses"] == done(whole)["losses"]

@@ -58,23 +58,37 @@ def test_what_fails_in_the_set_up_is_recorded_as_failed(study, tmp_path, monkeyp
     assert read_rows(outcome.folder) == []
 
 
-def test_several_processes_that_refuse_leave_no_record_and_say_it_once(study, tmp_path):
-    (tmp_path / "sitecustomize.py").write_text(
-        "import os\n"
-        "if 'RANK' in os.environ:\n"
-        "    import cptlab.training.parallel.blocks as blocks\n"
-        "    from cptlab.errors import UserError\n"
-        "    def refuse(model): raise UserError('its blocks are in no list')\n"
-        "    blocks.blocks_of = refuse\n"
+def refuse_blocks():
+    """In a process of several, as it starts."""
+    from cptlab.training.parallel import blocks
+
+    blocks.blocks_of = refuse
+
+
+def test_several_processes_that_refuse_leave_no_record_and_say_it_once(study, processes, tmp_path):
+    ranks = processes(
+        2, [*study, f"runs={tmp_path}/runs", "machine=cpu_2", "machine.strategy=fsdp"], prepare=refuse_blocks
     )
-    environment = os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
-    more = [f"runs={tmp_path}/runs", "machine=cpu_2", "machine.strategy=fsdp"]
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "train.py"), *study, *more], env=environment, capture_output=True, text=True
-    )
-    assert done.returncode == 2
-    assert [line for line in done.stderr.splitlines() if "error" in line] == ["error: its blocks are in no list"]
+    assert [each.exit_code() for each in ranks] == [2, 2]
+    said = [line for each in ranks for line in each.output().splitlines()]
+    assert [line for line in said if "error" in line] == ["error: its blocks are in no list"]
     assert not list(tmp_path.glob("runs/*/*"))
+
+
+def test_a_point_of_a_multirun_that_is_refused_in_the_set_up_ends_no_other(study, command, tmp_path):
+    overrides = [*study, "mixture=ucb", "mixture.interval=0.25", "save_model=false", f"runs={tmp_path}"]
+    folder = train_point(compose_point([*overrides, "seed=1"]), overrides, quiet=True).folder
+    decisions = folder / "mixture.jsonl"
+    decisions.write_text(json.dumps(json.loads(decisions.read_text().splitlines()[0]) | {"step": 6}) + "\n")
+    (folder / "done.json").unlink()  # as if it had been killed; its decisions are those of another configuration
+    run = command(["-m", *overrides, "seed=0,1,2"])
+    code, said = run.exit_code(), run.output()
+    assert code == 1, said
+    points = [line for line in said.splitlines() if line.startswith("[")]
+    assert [line.split()[:2] for line in points] == [["[1/3]", "finished"], ["[2/3]", "REFUSED"], ["[3/3]", "finished"]]
+    assert f"REFUSED {folder}: {decisions} has a decision" in points[1]
+    assert said.splitlines()[-1] == "2 of 3 points finished or left to others, 1 refused"
+    assert "Traceback" not in said
 
 
 def test_a_reader_who_leaves_does_not_end_the_run(study, tmp_path):

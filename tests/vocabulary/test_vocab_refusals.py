@@ -35,6 +35,23 @@ def test_a_wrong_field_is_named(overrides, more, match):
     refused([*overrides, *more], match)
 
 
+@pytest.mark.parametrize(
+    ("more", "match"),
+    [
+        (["machine.attention=flash_attention_2"], r"machine\.attention=flash_attention_2: it needs a GPU"),
+        (["adapter=lora", "adapter.targets=[q_porj]"], r"adapter\.targets names q_porj.*Did you mean q_proj"),
+        (
+            ["data.sequence_length=4096", "tokens=65536"],
+            r"data\.sequence_length is 4096; the model in .* takes at most \d+$",
+        ),
+        (["machine=cpu_2", "rows_per_step=5"], "which 2 processes cannot share evenly"),
+    ],
+)
+def test_what_hangs_on_no_token_is_refused_before_a_base_is_made(overrides, tmp_path, more, match):
+    refused([*overrides, "vocab=extend", "vocab.tokens=10", *more], match)
+    assert not (tmp_path / "cache").exists()
+
+
 def test_a_tokenizer_with_more_tokens_than_rows_is_refused_with_and_without_a_change(pretrained, base_run, tmp_path):
     folder = shutil.copytree(base_run / "model", tmp_path / "short")
     tensors = load_file(folder / "model.safetensors")

@@ -7,6 +7,7 @@ and torch see no difference; what comes back is the exit code, one sentence for 
 from __future__ import annotations
 
 import ctypes
+import json
 import os
 import signal
 import socket
@@ -164,6 +165,17 @@ def leave_note(sentence: str) -> bool:
     rank = os.environ["RANK"]
     Path(os.environ[NOTES], f"rank{rank}").write_text(sentence, "utf8")
     return True
+
+
+def tell_torchrun(sentence: str) -> None:
+    """Under torchrun, leave the sentence where it looks for its children's.
+
+    It ends with a traceback of its own (ChildFailedError) whatever they do; the last lines of that then say this.
+    """
+    if not (place := os.environ.get("TORCHELASTIC_ERROR_FILE")):
+        return
+    more = {"py_callstack": sentence, "timestamp": str(int(time.time()))}
+    Path(place).write_text(json.dumps({"message": {"message": sentence, "extraInfo": more}}), "utf8")
 
 
 def check_started_point(run_id: str) -> None:

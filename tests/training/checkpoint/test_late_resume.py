@@ -7,7 +7,7 @@ import shutil
 import pytest
 from started_runs import done, forget_end, numbers
 
-from cptlab.data import plan, stream, stretch
+from cptlab.data import block_order, plan, stretch
 from cptlab.sweeps.preflight import compose_point
 from cptlab.training.run import train_point
 
@@ -41,7 +41,7 @@ def planned(monkeypatch):
     monkeypatch.setattr(plan.Plan, "_apportion", counted)
     monkeypatch.setattr(plan, "CHUNK_STEPS", 8)
     monkeypatch.setattr(stretch, "CHUNK_STEPS", 8)
-    monkeypatch.setattr(stream, "BLOCK_ROWS", 64)  # sixteen steps of four rows
+    monkeypatch.setattr(block_order, "BLOCK_ROWS", 64)  # sixteen steps of four rows
     return steps
 
 

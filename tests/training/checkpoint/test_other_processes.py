@@ -12,7 +12,6 @@ from cptlab.records.run import read_rows
 from cptlab.records.run_folders import last_attempts
 from cptlab.sweeps.preflight import compose_point
 from cptlab.training.checkpoint import folder as checkpoints
-from cptlab.training.parallel.launch import free_port
 from cptlab.training.run import train_point
 
 STEPS = 40
@@ -43,22 +42,6 @@ def losses(run):
 def undisturbed(study, tmp_path_factory):
     overrides = [*study, *LEARNING, f"runs={tmp_path_factory.mktemp('plain')}"]
     return losses(train_point(compose_point(overrides), overrides, quiet=True).folder)
-
-
-@pytest.fixture
-def processes(command):
-    """Start train.py as torchrun starts it, each process forked from one that has the libraries; returns them."""
-
-    def start(number, overrides, **more):
-        shared = {
-            "WORLD_SIZE": str(number), "LOCAL_WORLD_SIZE": str(number), "GROUP_RANK": "0", "MASTER_ADDR": "127.0.0.1",
-            "MASTER_PORT": str(free_port()), "TORCHELASTIC_RUN_ID": "test",
-        }  # fmt: skip
-        own = [*overrides, f"machine.devices={number}"]
-        ranks = [{"RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(number)]
-        return [command(own, variables=shared | rank, **more) for rank in ranks]
-
-    return start
 
 
 def world(run):

@@ -5,7 +5,6 @@ import shutil
 
 import numpy as np
 import pytest
-from conftest import ROOT
 from safetensors.torch import load_file
 
 from cptlab.records.run import read_rows
@@ -37,14 +36,14 @@ def curves(runs):
 
 
 @pytest.mark.parametrize(("fixed", "swept"), GRIDS, ids=["mer", "projected"])
-def test_replicas_and_shards_train_as_one_process(study, torchrun, tmp_path, fixed, swept):
+def test_replicas_and_shards_train_as_one_process(study, together, tmp_path, fixed, swept):
     overrides = [*study, *COMMON, *fixed, f"runs={tmp_path}"]
     for choice in swept:
         outcome = train_point(compose_point([*overrides, choice]), [*overrides, choice], quiet=True)
         assert outcome.status == "finished", outcome.reason
     group = swept[0].split("=")[0]
-    torchrun(
-        2, ROOT / "train.py", "-m", *overrides, f"{group}={','.join(choice.split('=')[1] for choice in swept)}",
+    together(
+        2, "-m", *overrides, f"{group}={','.join(choice.split('=')[1] for choice in swept)}",
         "machine=cpu_2", "machine.micro_rows=1", "machine.strategy=ddp,fsdp",
     )  # fmt: skip
     found = curves(tmp_path)
@@ -63,19 +62,19 @@ def test_replicas_and_shards_train_as_one_process(study, torchrun, tmp_path, fix
                     assert (theirs[name] - tensor).abs().max() <= 1e-2 * tensor.abs().max(), name
 
 
-def test_shards_of_what_is_kept_go_on_with_another_number_of_processes(study, torchrun, tmp_path):
+def test_shards_of_what_is_kept_go_on_with_another_number_of_processes(study, together, tmp_path):
     overrides = [
         *study, *COMMON, "replay=mer", "replay.every=3", "regularizer=rwalk", "regularizer.strength=0",
         "checkpoint.every_steps=11", "checkpoint.keep_finished=true", "machine=cpu_2", "machine.strategy=fsdp",
         f"runs={tmp_path}",
     ]  # fmt: skip
-    torchrun(2, ROOT / "train.py", *overrides)
+    together(2, *overrides)
     (folder,) = (path.parent for path in tmp_path.glob("*/run.json"))
     left = load_file(folder / "importance.safetensors")
     before = read_rows(folder)
     (folder / "done.json").unlink()
     shutil.rmtree(folder / "checkpoints/step_20")  # as if it had been killed before its end
-    torchrun(1, ROOT / "train.py", *overrides, "machine.devices=1")
+    together(1, *overrides)
     assert json.loads((folder / "done.json").read_text())["of_attempt"]["from_step"] == 11
     after = [row for row in read_rows(folder) if row["attempt"] == 2]
     assert after[-1]["step"] == 20

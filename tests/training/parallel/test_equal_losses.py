@@ -1,6 +1,7 @@
 """The same run on one process and on several, however the model lies on them: same losses, same decisions."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -57,6 +58,14 @@ def assert_equal(found, alone):
         np.testing.assert_allclose(trained[:, 0], alone[2][:, 0], rtol=1e-5)
 
 
+def test_the_page_names_the_setting_that_its_figure_is_true_of():
+    page = (ROOT / "docs" / "cluster.md").read_text("utf8").split("|")[0]
+    assert "fifty steps" in page
+    assert "in fp32" in page
+    assert "within 1e-5" in page
+    assert [each for each in LEARNING if "peak_lr" in each or "eps" in each] == re.findall(r"`(optimizer\.\S+)`", page)
+
+
 def test_replicas_and_shards_have_the_losses_of_one_process_over_fifty_steps(study, alone, torchrun, tmp_path):
     output = torchrun(
         2, ROOT / "train.py", "-m", *study, *LEARNING, f"runs={tmp_path}", "machine=cpu_2", "machine.micro_rows=1",
@@ -68,9 +77,9 @@ def test_replicas_and_shards_have_the_losses_of_one_process_over_fifty_steps(stu
     assert output.count("finished") == 3  # one process of the two speaks
 
 
-def test_split_matrices_and_recomputed_activations_have_them_too(study, alone, torchrun, tmp_path):
-    torchrun(
-        2, ROOT / "train.py", "-m", *study, *LEARNING, f"runs={tmp_path}", "machine=cpu_2", "machine.strategy=fsdp",
+def test_split_matrices_and_recomputed_activations_have_them_too(study, alone, together, tmp_path):
+    together(
+        2, "-m", *study, *LEARNING, f"runs={tmp_path}", "machine=cpu_2", "machine.strategy=fsdp",
         "machine.tensor_parallel=1,2", "machine.activation_checkpointing=selective",
     )  # fmt: skip
     found = curves(tmp_path)

@@ -28,17 +28,12 @@ def weights(folder):
     return dict(model.named_parameters())
 
 
-def test_cpu_2_just_works_and_its_sharded_model_is_a_base_for_anyone(study, tmp_path):
-    shown = []
-    for strategy in ("ddp", "fsdp"):
-        machine = ["machine=cpu_2", f"machine.strategy={strategy}"]
-        done = subprocess.run(
-            command(*study, f"runs={tmp_path / strategy}", *machine), env=environment(), capture_output=True, text=True
-        )
-        assert done.returncode == 0, done.stderr
-        shown.append(done.stdout.splitlines())
-    assert [len(lines) for lines in shown] == [1, 1]
-    assert all(lines[0].startswith("finished") for lines in shown)
+def test_cpu_2_just_works_and_its_sharded_model_is_a_base_for_anyone(study, together, tmp_path):
+    more = [f"runs={tmp_path / 'fsdp'}", "machine=cpu_2", "machine.strategy=fsdp"]
+    done = subprocess.run(command(*study, *more), env=environment(), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert [line.split()[0] for line in done.stdout.splitlines()] == ["finished"]
+    together(2, *study, f"runs={tmp_path / 'ddp'}", "machine=cpu_2")
     overrides = [*study, f"runs={tmp_path / 'one'}"]
     folders = [train_point(compose_point(overrides), overrides, quiet=True).folder]
     folders += [next(file.parent for file in (tmp_path / name).glob("*/run.json")) for name in ("ddp", "fsdp")]
@@ -125,6 +120,19 @@ def test_processes_that_are_not_those_of_the_machine_are_refused(monkeypatch):
     monkeypatch.delenv("WORLD_SIZE")
     monkeypatch.setenv("SLURM_STEP_NUM_TASKS", "2")
     check_processes(pair, 4)
+
+
+def test_the_last_lines_of_torchruns_own_traceback_are_the_sentence(tmp_path):
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    run = [*torchrun, *command("mixture.domain_share=1.2", f"runs={tmp_path}")[1:]]
+    done = subprocess.run(run, env=environment(), capture_output=True, text=True)
+    assert done.returncode == 1
+    sentence = "error: mixture.domain_share is 1.2; it must lie in [0, 1]"
+    lines = [line.strip() for line in done.stderr.splitlines()]
+    assert lines.count(sentence) == 1  # of two processes one speaks
+    cause = lines.index("Root Cause (first observed failure):")
+    assert f"traceback : {sentence}" in lines[cause:]
+    assert len(lines) - cause < 12
 
 
 def test_nodes_are_not_started_from_here():

@@ -6,8 +6,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cptlab import score_cli
 from cptlab.errors import UserError
+from cptlab.training import cli as score_cli
 
 if TYPE_CHECKING:
     from cptlab.data.corpus import Place

@@ -14,7 +14,7 @@ from cptlab.records.run import read_rows
 from cptlab.records.run_folders import last_attempts
 from cptlab.training.checkpoint.folder import kept
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[2]
 VOLATILE = ("seconds", "attempt")
 
 
