@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cptlab.launch import launch
+from cptlab.training.checkpoint.signals import take_early
 
 if TYPE_CHECKING:
     from cptlab.config import TrainConfig
@@ -96,6 +97,7 @@ def sum_up() -> None:
 
 
 if __name__ == "__main__":
+    take_early()
     launch(task, "train", preflight)
     sum_up()
     sys.exit(1 if failed else 0)

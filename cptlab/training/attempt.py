@@ -21,7 +21,8 @@ from cptlab.training.checkpoint.disk import predict, refuse_small_disk
 from cptlab.training.checkpoint.folder import remove_all
 from cptlab.training.facts import facts_of, of_attempt
 from cptlab.training.outcome import REPEATS, Outcome
-from cptlab.training.parallel.launch import leave_note, stays_quiet
+from cptlab.training.parallel.failure import first_failure, tell_failure
+from cptlab.training.parallel.launch import stays_quiet
 from cptlab.training.point import Point
 from cptlab.training.tracking import NoTracking
 from cptlab.training.unbuilt import record_unbuilt
@@ -111,7 +112,8 @@ def attempt(
         if is_out_of_memory(error):
             reason = out_of_memory(config, facts, model.config, is_measuring(error))
         status, failure = FAILED, {REPEATS: isinstance(error, NotFiniteError)}
-        leave_note(reason)
+        reason = first_failure(reason)
+        tell_failure(reason)
     progress.close()
     if throughput:
         progress.ended(throughput)

@@ -58,13 +58,15 @@ def _skipped(point: Point) -> Outcome:
 
 def _started(point: Point, overrides: list[str], quiet: bool) -> Outcome:
     """The outcome of the processes that train the point; the first of them has recorded it."""
-    from cptlab.training.parallel.launch import start_processes
+    from cptlab.training.parallel.launch import ASKED_TO_STOP, start_processes
 
     folder, started = point.folder, time.monotonic()
     before = folder.done()
     code, reason = start_processes(point.config.machine, overrides, point.run_id, quiet)
     seconds = time.monotonic() - started
     done: dict = folder.done() or {}
+    if done == (before or {}) and code in ASKED_TO_STOP.values():  # before the first step: there is nothing to record
+        raise SystemExit(code)
     if done == (before or {}):  # they died before they could say so
         done = {"status": FAILED, "reason": reason}
         if folder.path.exists():

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from cptlab.records.run import FAILED
 from cptlab.training.facts import facts_of, of_attempt
 from cptlab.training.outcome import Outcome
-from cptlab.training.parallel.launch import leave_note
+from cptlab.training.parallel.failure import tell_failure
 
 if TYPE_CHECKING:
     from cptlab.training.point import Point
@@ -33,7 +33,7 @@ def record_unbuilt(point: Point, overrides: list[str], started: float) -> Outcom
     )
     facts = facts_of(point, overrides, (*params, trained), attention)
     reason = out_of_memory(config, facts, model.config)
-    leave_note(reason)
+    tell_failure(reason)
     seconds = time.monotonic() - started
     if folder.writes:
         config.tracking.start(asdict(facts), folder.path)

@@ -6,6 +6,7 @@ and end the process; if it returns, training goes on.
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
@@ -16,6 +17,21 @@ from typing import Any, NoReturn
 REQUEUE = 75  # EX_TEMPFAIL of sysexits.h: "the user is invited to retry"
 STOPPING = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
 SCHEDULERS_OWN = (signal.SIGUSR2,)  # taken only where somebody handles it already (submitit)
+
+
+def leave_at_once(signum: int, frame: FrameType | None = None) -> NoReturn:
+    """A scheduler asks a process to go that has nothing to save yet: it goes, and may be queued again.
+
+    No exception: a library that is being imported may swallow it. A lock that is left is that of a process that is gone.
+    """
+    os._exit(REQUEUE)
+
+
+def take_early() -> None:
+    """Called first thing: until the libraries are there a signal would end the process as a failure."""
+    for number in (signal.SIGTERM, signal.SIGUSR1):
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, leave_at_once)
 
 
 class Stop:
@@ -64,7 +80,8 @@ class Stop:
     def earlier(self, signum: int) -> Callable | None:
         """The handler of another program for this signal, if there is one."""
         handler = self.before.get(signum)
-        return handler if callable(handler) and handler is not signal.default_int_handler else None
+        ours = (signal.default_int_handler, leave_at_once)
+        return handler if callable(handler) and handler not in ours else None
 
     def leave(self) -> NoReturn:
         """End the process as the signal asks: Ctrl-C as ever, a scheduler's with the code to be requeued."""

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cptlab.errors import UserError
+from cptlab.training.checkpoint.signals import REQUEUE
 from cptlab.training.parallel.ranks import is_first_process
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ RUN_ID = "CPTLAB_RUN_ID"  # the point that the starting process means
 QUIET = "CPTLAB_QUIET"
 GRACE = 20  # seconds that the others have to end by themselves after the first has
 LIBC = ctypes.CDLL(None) if sys.platform.startswith("linux") else None
+ASKED_TO_STOP = {signal.SIGTERM: REQUEUE, signal.SIGUSR1: REQUEUE, signal.SIGHUP: 128 + signal.SIGHUP}  # exit codes
 PASSED_ON = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1]
 
 
@@ -96,7 +98,8 @@ def start_processes(machine: Machine, overrides: list[str], run_id: str, quiet: 
     """Train one point with `machine.devices` processes; (exit code of the first that failed, its sentence).
 
     Signals are passed on; submitit's (SIGUSR2) as one that they know, and its handler is called once they have saved.
-    UserError where the processes refuse the point, KeyboardInterrupt where Ctrl-C ended them.
+    UserError where the processes refuse the point, KeyboardInterrupt where Ctrl-C ended them. A signal that met them
+    before they could take it gives the code of one that met them later.
     """
     with tempfile.TemporaryDirectory(prefix="cptlab-") as notes:
         shared = os.environ | {
@@ -133,7 +136,11 @@ def start_processes(machine: Machine, overrides: list[str], run_id: str, quiet: 
         raise KeyboardInterrupt
     if code == 2:
         raise UserError(sentences[0] if sentences else "a process refused the run without a reason")
+    if -code in received and -code in ASKED_TO_STOP:
+        code = ASKED_TO_STOP[-code]
     name = f"signal {signal.Signals(-code).name}" if code < 0 else f"code {code}"
+    if -code == signal.SIGKILL:
+        name += ", often the system's answer to a lack of memory"
     return code, sentences[0] if sentences else f"a process of the run ended with {name}"
 
 

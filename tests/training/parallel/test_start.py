@@ -144,3 +144,43 @@ def test_rows_that_the_processes_cannot_share_are_refused_at_preflight(study):
     with pytest.raises(UserError, match="rows_per_step is 5, which 2 processes cannot share evenly; use 4 or 6"):
         open_point(compose_point([*study, "machine=cpu_2", "rows_per_step=5"]))
     check_processes(Machine(devices=4, strategy="fsdp", tensor_parallel=4), 5)  # all four read the same rows
+
+
+@pytest.mark.parametrize("seconds", [0.5, 4.0])
+def test_a_signal_before_the_first_step_asks_to_be_queued_again_and_records_no_failure(study, tmp_path, seconds):
+    """While Python starts, and while the processes that it started load torch."""
+    early = subprocess.Popen(
+        command(*study, f"runs={tmp_path / 'runs'}", "machine=cpu_2", "tokens=6.4e6"),
+        env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    time.sleep(seconds)
+    early.send_signal(signal.SIGTERM)
+    said = early.communicate(timeout=60)[0]
+    assert early.returncode == 75, said
+    assert "FAILED" not in said
+    ends = [json.loads(file.read_text())["status"] for file in (tmp_path / "runs").glob("*/done.json")]
+    assert "failed" not in ends
+
+
+def test_the_reason_of_another_process_than_the_first_is_said_and_recorded(study, tmp_path):
+    """To the first it looks like a connection that closed. Under torchrun, as no process of ours started them."""
+    script = tmp_path / "short_of_memory.py"
+    script.write_text(
+        "import os, runpy, sys, torch\n"
+        "from cptlab.training.module import CPTModule\n"
+        "step = CPTModule.training_step\n"
+        "def short(self, batch, index):\n"
+        "    if os.environ['RANK'] == '1' and self.step == 3:\n"
+        "        raise torch.OutOfMemoryError('CUDA out of memory.')\n"
+        "    return step(self, batch, index)\n"
+        "CPTModule.training_step = short\n"
+        f"runpy.run_path({str(ROOT / 'train.py')!r}, run_name='__main__')\n"
+    )
+    run = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script)]
+    overrides = [*study, f"runs={tmp_path / 'runs'}", "machine=cpu_2"]
+    done = subprocess.run([sys.executable, *run, *overrides], env=environment(), capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "process 1: out of memory; estimated for one process: " in done.stderr
+    assert "FAILED" in done.stdout
+    (ended,) = (tmp_path / "runs").glob("*/done.json")
+    assert json.loads(ended.read_text())["reason"].startswith("process 1: out of memory; estimated for one process: ")
