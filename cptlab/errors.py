@@ -20,7 +20,8 @@ def closest(name: str, known: Iterable[str]) -> str:
     near = near or [k for k in known if len(name) > 2 and name in k][:1]
     others = [k for k in known if k not in near]
     hint = f" Did you mean {near[0]}?" if near else ""
-    return hint + (f" ({'others' if near else 'known'}: {', '.join(others[:12])})" if others else "")
+    listed = ", ".join(others[:12])
+    return hint + ((f" (others: {listed})" if near else f" Known: {listed}.") if others else "")
 
 
 def require(package: str, what: str, extra: str) -> None:

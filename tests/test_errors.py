@@ -20,7 +20,7 @@ def test_a_part_of_a_name_finds_it_as_a_misspelling_does(given, meant):
 
 @pytest.mark.parametrize("given", ["", "a", "zzz"])
 def test_what_is_near_to_none_is_told_all(given):
-    assert closest(given, ["sdpa", "eager"]) == " (known: eager, sdpa)"
+    assert closest(given, ["sdpa", "eager"]) == " Known: eager, sdpa."
 
 
 def test_an_unknown_attention_is_told_the_nearest():

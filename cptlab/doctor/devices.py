@@ -95,7 +95,8 @@ def processes(machine: Machine) -> Finding:
     there = [name for name in ("gloo", "nccl") if dist.is_available() and getattr(dist, f"is_{name}_available")()]
     if machine.world_size == 1:
         return Finding("processes", f"1, alone; this torch has {' and '.join(there) or 'no backend for several'}")
-    found = f"{machine.devices} on each of {machine.nodes} machines, {machine.strategy} over {backend}"
+    where = "one machine" if machine.nodes == 1 else f"each of {machine.nodes} machines"
+    found = f"{machine.devices} on {where}, {machine.strategy} over {backend}"
     stop = "" if backend in there else f"this torch has no {backend}; install one that does, or use machine.devices=1"
     return Finding("processes", found, stop=stop)
 

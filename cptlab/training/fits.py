@@ -65,13 +65,19 @@ def read_config(folder: Path | None) -> dict[str, Any]:
     return content | (content.get("text_config") or {})
 
 
-def check_vocabulary(config: Mapping[str, Any], folder: Path | None, vocab_size: int, sequence_length: int) -> None:
-    """UserError where the tokenizer has more tokens than the base embeds, or the rows are longer than it takes."""
+def check_vocabulary(
+    config: Mapping[str, Any], folder: Path | None, vocab_size: int, sequence_length: int, is_own: bool
+) -> None:
+    """UserError where the tokenizer has more tokens than the base embeds, or the rows are longer than it takes.
+
+    is_own: the tokenizer is the one that lies beside the base's weights.
+    """
     rows = (config.get("text_config") or config).get("vocab_size", vocab_size)
     if vocab_size > rows:
+        mend = "its config.json and its tokenizer do not match" if is_own else "use its own (data.tokenizer=auto)"
         raise UserError(
-            f"the tokenizer has {vocab_size} tokens but the model in {folder} embeds {rows}; use its own"
-            " (data.tokenizer=auto), or give the base new tokens with vocab=extend or vocab=replace"
+            f"the tokenizer has {vocab_size} tokens but the model in {folder} embeds {rows}; {mend}, or give the base"
+            " new tokens with vocab=extend or vocab=replace"
         )
     check_length(config, folder, sequence_length)
 

@@ -65,7 +65,8 @@ def open_point(config: TrainConfig, known: dict[str, Any] | None = None, here: b
             check_tokenizer(known[text], weights)
     corpora = known[text]
     if weights:
-        check_vocabulary(described, weights, corpora.vocab_size, config.data.sequence_length)
+        own = config.data.tokenizer == "auto"
+        check_vocabulary(described, weights, corpora.vocab_size, config.data.sequence_length, own)
     trunk = open_trunk(config, corpora, base)
     stream = order_of(config, corpora, earlier_of(config, corpora, base))
     config.regularizer.check_data(list(corpora.corpora), config.data.general, weights)
@@ -114,7 +115,7 @@ def check_tokens(config: TrainConfig, weights: Path | None, known: dict[str, Any
     if weights and seen not in known and Path(named).exists():  # else its size is known with the corpora
         from cptlab.data.tokenizer import load_tokenizer
 
-        check_vocabulary(described, weights, load_tokenizer(named).vocab_size, length)
+        check_vocabulary(described, weights, load_tokenizer(named).vocab_size, length, named == str(weights))
         known[seen] = True
     return described
 

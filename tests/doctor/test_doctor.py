@@ -106,7 +106,7 @@ def test_processes_are_told_with_the_backend_that_they_talk_through(monkeypatch)
 
     assert devices.processes(compose_point([]).machine).found.startswith("1, alone; this torch has gloo")
     two = compose_point(["machine=cpu_2"]).machine
-    assert devices.processes(two).found == "2 on each of 1 machines, ddp over gloo"
+    assert devices.processes(two).found == "2 on one machine, ddp over gloo"
     monkeypatch.setattr(dist, "is_gloo_available", lambda: False)
     assert devices.processes(two).stop.startswith("this torch has no gloo")
     monkeypatch.setattr(dist, "is_nccl_available", lambda: False)

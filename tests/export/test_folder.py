@@ -139,7 +139,7 @@ def no_run(run):
         (other_weights, "the weights are not those of the record"),
         (other_tokenizer, "the tokenizer is not the run's"),
         (taken, "export is not empty; remove it, or name another folder with --to"),
-        (no_run, "is no run: it holds no run.json. (known: elsewhere)"),
+        (no_run, "is no run: it holds no run.json. Known: elsewhere."),
     ],
 )
 def test_what_cannot_be_exported_is_refused_in_one_sentence(run, harm, sentence, capsys):

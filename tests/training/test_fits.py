@@ -73,7 +73,9 @@ def test_a_vocabulary_larger_than_the_embedding_is_refused_before_a_corpus_is_bu
     tokens = config["vocab_size"]
     (folder / "config.json").write_text(json.dumps(config | {"vocab_size": tokens - 10}))
     points = [[*pretrained(study, folder), f"data.cache_dir={tmp_path}/cache"]]
-    with pytest.raises(UserError, match=f"tokenizer has {tokens} tokens but the model in .* embeds {tokens - 10}"):
+    with pytest.raises(
+        UserError, match=f"tokenizer has {tokens} tokens but the model in .* embeds {tokens - 10}; its config.json and"
+    ):
         check_points(points)
     assert not (tmp_path / "cache").exists()
 

@@ -22,7 +22,7 @@ SCHEDULERS_OWN = (signal.SIGUSR2,)  # taken only where somebody handles it alrea
 def leave_at_once(signum: int, frame: FrameType | None = None) -> NoReturn:
     """A scheduler asks a process to go that has nothing to save yet: it goes, and may be queued again.
 
-    No exception: a library that is being imported may swallow it. A lock that is left is that of a process that is gone.
+    No exception: a library that is being imported may swallow it. A lock that is left is then a dead process'.
     """
     os._exit(REQUEUE)
 
