@@ -31,7 +31,11 @@ RUN_ID = "CPTLAB_RUN_ID"  # the point that the starting process means
 QUIET = "CPTLAB_QUIET"
 GRACE = 20  # seconds that the others have to end by themselves after the first has
 LIBC = ctypes.CDLL(None) if sys.platform.startswith("linux") else None
-ASKED_TO_STOP = {signal.SIGTERM: REQUEUE, signal.SIGUSR1: REQUEUE, signal.SIGHUP: 128 + signal.SIGHUP}  # exit codes
+ASKED_TO_STOP: dict[int, int] = {
+    signal.SIGTERM: REQUEUE,
+    signal.SIGUSR1: REQUEUE,
+    signal.SIGHUP: 128 + signal.SIGHUP,
+}  # exit codes
 PASSED_ON = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1]
 
 
