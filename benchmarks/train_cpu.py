@@ -5,7 +5,9 @@ tied embeddings, same rows, same optimizer (fused AdamW, clipping at 1), all eag
 documents of a row apart, the peers let them see each other. Eager, a row of documents of n_i tokens then costs us
 sum n_i^2 / 2 scores, document by document where that is the cheaper way, and the peers T^2 / 2: less work for us where
 rows hold several documents. Compiled, we compute all T^2 scores of such a row under a mask, which is more than the peers
-do. Repetitions are interleaved and compared in pairs; the first steps of each (and every compilation) are not timed.
+do. Deterministic algorithms are off for all three, though `train.py` has them on for a CPU by default (its cost:
+benchmarks/deterministic.py). Repetitions are interleaved and compared in pairs; the first steps of each (and every
+compilation) are not timed.
 
     python benchmarks/train_cpu.py --size 1m          # litgpt: pip install --no-deps litgpt
 """
@@ -192,7 +194,7 @@ def main() -> None:
         point = open_point(compose_point(overrides))
         silence_libraries()
         prepare_torch(point.config)
-        torch.use_deterministic_algorithms(False)
+        torch.use_deterministic_algorithms(False)  # as the peers have it
         contestants, missing = [], {}
         for kind in (Ours, Transformers, LitGPT):
             try:

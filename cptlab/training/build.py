@@ -66,10 +66,10 @@ def import_torchmetrics() -> None:
     absent, cache = ("scipy", "matplotlib"), imports.RequirementCache
     is_available, check = imports.package_available, cache._check_available
 
-    def checked(requirement: imports.RequirementCache) -> None:
-        if requirement.requirement in absent:
-            requirement.available = False
-        check(requirement)
+    def checked(self: imports.RequirementCache) -> None:
+        if self.requirement in absent:
+            self.available = False
+        check(self)
 
     imports.package_available = lambda name: name not in absent and is_available(name)
     cache._check_available = checked

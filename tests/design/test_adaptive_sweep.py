@@ -1,5 +1,7 @@
 """`cptlab sweep --adaptive` on models of a few hundred parameters: what it trains, where it stops, after SIGKILL too."""
 
+import contextlib
+import io
 import json
 import os
 import signal
@@ -36,14 +38,17 @@ def write_study(folder, study, **changes):
     return folder / "runs"
 
 
-def command(folder, *more):
-    return [sys.executable, "-m", "cptlab", "sweep", "--adaptive", str(folder / "grid.yaml"), "--workers", "2", *more]
+def arguments(folder, *more):
+    return ["sweep", "--adaptive", str(folder / "grid.yaml"), "--workers", "2", *more]
 
 
 def sweep(folder, *more):
-    done = subprocess.run(command(folder, *more), cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    """What the command prints, run in this process, which has loaded what it imports."""
+    printed = io.StringIO()
+    with contextlib.chdir(ROOT), contextlib.redirect_stdout(printed), pytest.raises(SystemExit) as ended:
+        main(arguments(folder, *more))
+    assert ended.value.code == 0, printed.getvalue()
+    return printed.getvalue()
 
 
 def chosen(runs):
@@ -74,7 +79,8 @@ def test_a_killed_adaptive_sweep_goes_on_with_the_same_choices(study, tmp_path):
     assert [file.name for file in (tmp_path / "bases").iterdir()] == ["w12"]  # no base of the other size
 
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "start_new_session": True}
-    first, end = subprocess.Popen(command(tmp_path / "cut", *budget), cwd=ROOT, **quiet), time.monotonic() + 240
+    command = [sys.executable, "-m", "cptlab", *arguments(tmp_path / "cut", *budget)]
+    first, end = subprocess.Popen(command, cwd=ROOT, **quiet), time.monotonic() + 240
     while len(trained(cut)) < 2 and first.poll() is None and time.monotonic() < end:
         time.sleep(0.02)
     os.kill(first.pid, signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""A grid of twelve tiny points, what of it is killed, and what its records must then be."""
+"""A grid of tiny points, what of it is killed, and what its records must then be."""
 
 import contextlib
 import json
@@ -18,7 +18,7 @@ GRID = """
 name: killed
 fixed: {{model.size: 30k, model.width: 0, model.depth: 0, model.heads: 0, model.feed_forward: 0, tokens: {tokens},
   checkpoint.every_steps: 20, optimizer.peak_lr: 0.003}}
-axes: {{mixture.domain_share: [0, 0.2, 0.4, 0.6, 0.8, 1]}}
+axes: {{mixture.domain_share: [{shares}]}}
 seeds: [0, 1]
 """
 # Of a row, of run.json and of done.json: clocks, counts of attempts, and where it ran.
@@ -28,10 +28,10 @@ CLOCKS = {"seconds", "attempt", "throughput", "of_attempt", "started", "hardware
 class Grid:
     """The command of one study, its processes, its records."""
 
-    def __init__(self, folder, study, tokens=3840):
+    def __init__(self, folder, study, tokens=3840, shares="0, 0.2, 0.4, 0.6, 0.8, 1"):
         folder.mkdir(parents=True, exist_ok=True)
         self.file, self.runs, self.log = folder / "grid.yaml", folder / "runs", folder / "log"
-        self.file.write_text(GRID.format(tokens=tokens))
+        self.file.write_text(GRID.format(tokens=tokens, shares=shares))
         self.command = [sys.executable, "-m", "cptlab", "sweep", str(self.file), "--workers", "2", "--retries", "9"]
         self.command += [*study, "model.size=30k", f"runs={self.runs}"]
         self.command = [each for each in self.command if not each.startswith(("tokens=", "model.width", "model.depth",

@@ -1,13 +1,9 @@
 """Mixtures in real runs: each trains from the command line, and one that learns decides the same again."""
 
 import json
-import os
 import signal
-import subprocess
-import sys
 import time
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -25,7 +21,6 @@ from cptlab.training.row_scores import write_row_scores
 from cptlab.training.run import open_point, train_point
 from cptlab.training.steering import steering as steering_of
 
-ROOT = Path(__file__).parents[2]
 STEPS20 = ["tokens=1280", "save_model=false"]
 LEARNS = ["mixture=ucb", "mixture.interval=0.25", *STEPS20]
 SHARES = [0.5, 0.5]
@@ -120,20 +115,16 @@ def test_the_same_run_in_another_folder_decides_the_same(study, tmp_path):
 
 
 @pytest.mark.parametrize("mixture", ["ucb", "topic_adaptive"])
-def test_a_run_that_was_killed_after_some_decisions_takes_the_same_ones_again(study, tmp_path, mixture):
+def test_a_run_that_was_killed_after_some_decisions_takes_the_same_ones_again(study, command, tmp_path, mixture):
     overrides = [*study, f"mixture={mixture}", "mixture.interval=0.05", "tokens=19200", "save_model=false"]
     whole = train([*overrides, f"runs={tmp_path / 'whole'}"]).folder
     cut = tmp_path / "cut" / whole.name / "mixture.jsonl"
-    process = subprocess.Popen(
-        [sys.executable, "train.py", *overrides, f"runs={tmp_path / 'cut'}"], cwd=ROOT,
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )  # fmt: skip
+    process = command([*overrides, f"runs={tmp_path / 'cut'}"])
     deadline = time.monotonic() + 120
     while not (cut.exists() and cut.read_text().count("\n") >= 3) and time.monotonic() < deadline:
-        assert process.poll() is None, "the run ended before it could be killed"
+        assert process.process.is_alive(), process.output()
         time.sleep(0.005)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    process.send(signal.SIGKILL)
     before = cut.read_text()
     assert 3 <= before.count("\n") < 19
     assert not (cut.parent / "done.json").exists()

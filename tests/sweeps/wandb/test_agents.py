@@ -18,7 +18,7 @@ from cptlab.training.run import train_point
 
 ROOT = Path(__file__).parents[3]
 GRID = "name: killed\naxes: {mixture.domain_share: [0.1, 0.4, 0.7, 1]}\n"
-STEPS = 400  # so many that a run is caught in its midst
+STEPS = 200  # so many that a run is caught in its midst
 READ = ("num_params_nonembed", "num_params_total", "tokens_total", "tokens_per_step", "peak_lr", "seed", "general",
         "domain", "base", "tokenizer_hash", "steps_total")  # fmt: skip
 
