@@ -27,6 +27,7 @@ from cptlab.sweeps.index import runs_folder
 from cptlab.sweeps.local_agent import say
 from cptlab.sweeps.study import Study
 from cptlab.sweeps.sweep import sweep
+from cptlab.sweeps.workers import KeptWorkers
 
 SPREAD = 9  # spread-out shares after which runs that still cannot be fitted are no longer too few
 
@@ -59,24 +60,26 @@ def adaptive(
     first = start(asked.space, max(NEEDED, count), asked.num_params)
     if cost(first) > budget:
         raise UserError(f"--budget is {budget:.3g} FLOPs; the {len(first)} runs of the start cost {cost(first):.3g}")
-    make_base(study, asked, workers, per_gpu, retries)
-    choices = read_choices(study, asked)
-    if not choices.rounds:
-        choices.add(first)
-    wanted = choices.points
-    while True:
-        chosen = [asked.overrides_of(point) for point in wanted]
-        if sweep(replace(study, points=chosen, law=(), question=(), bases=None), workers, per_gpu, retries):
-            say(f"{study.name}: a chosen run failed, so nothing more is chosen; the same command tries it again")
-            return 1
-        wanted, why = _next(config, asked, choices, tolerance, budget, count)
-        if not wanted:
-            spent = f"{len(choices.points)} runs cost {cost(choices.points):.3g} FLOPs"
-            say(f"{study.name}: {why}; {spent} (the whole grid: {asked.flops:.3g})")
-            say(f"next: {study.fit_command(str(runs))}")
-            return 0
-        say(f"{study.name}: {why}")
-        choices.add(wanted)
+    with KeptWorkers() as kept:
+        make_base(study, asked, workers, per_gpu, retries, kept)
+        choices = read_choices(study, asked)
+        if not choices.rounds:
+            choices.add(first)
+        wanted = choices.points
+        while True:
+            points = [asked.overrides_of(point) for point in wanted]
+            chosen = replace(study, points=points, law=(), question=(), bases=None)
+            if sweep(chosen, workers, per_gpu, retries, kept=kept):
+                say(f"{study.name}: a chosen run failed, so nothing more is chosen; the same command tries it again")
+                return 1
+            wanted, why = _next(config, asked, choices, tolerance, budget, count)
+            if not wanted:
+                spent = f"{len(choices.points)} runs cost {cost(choices.points):.3g} FLOPs"
+                say(f"{study.name}: {why}; {spent} (the whole grid: {asked.flops:.3g})")
+                say(f"next: {study.fit_command(str(runs))}")
+                return 0
+            say(f"{study.name}: {why}")
+            choices.add(wanted)
 
 
 def _next(

@@ -12,9 +12,12 @@ from cptlab.records.run import RunFolder
 from cptlab.sweeps.index import checked_points, known_points
 from cptlab.sweeps.study import Study, read_study
 from cptlab.sweeps.sweep import make_bases, sweep
+from cptlab.sweeps.workers import KeptWorkers
 
 
-def make_base(study: Study, asked: Asked, workers: int, per_gpu: int, retries: int) -> None:
+def make_base(
+    study: Study, asked: Asked, workers: int, per_gpu: int, retries: int, kept: KeptWorkers | None = None
+) -> None:
     """Train it if it is missing. Of a grid of bases its point alone; a command makes what it makes. UserError."""
     bases = study.bases
     if bases is None or not asked.base or RunFolder(Path(asked.base)).is_finished:
@@ -29,7 +32,7 @@ def make_base(study: Study, asked: Asked, workers: int, per_gpu: int, retries: i
         named = ", ".join(map(str, points))
         raise UserError(f"the base {link} of the asked size is none that {bases.grid} makes ({named})")
     one = replace(grid, points=[points[link]], law=(), question=())
-    if sweep(one, workers, per_gpu, retries):
+    if sweep(one, workers, per_gpu, retries, kept=kept):
         raise UserError(f"the base {link} failed; {study.name} was not started")
     (run,) = known_points(one.points) or checked_points(one.points)
     link.parent.mkdir(parents=True, exist_ok=True)

@@ -12,11 +12,17 @@ from cptlab.sweeps.local_agent import run_planned, say
 from cptlab.sweeps.planned import PlannedPoint
 from cptlab.sweeps.preflight import check_points, compose_points
 from cptlab.sweeps.study import Study, read_study
-from cptlab.sweeps.workers import Workers
+from cptlab.sweeps.workers import KeptWorkers, Workers
 
 
-def sweep(study: Study, workers: int = 0, per_gpu: int = 1, retries: int = 1, dry_run: bool = False) -> int:
-    """Train a study. Returns 0 if every point is finished or left to another process, else 1."""
+def sweep(
+    study: Study, workers: int = 0, per_gpu: int = 1, retries: int = 1, dry_run: bool = False,
+    kept: KeptWorkers | None = None,
+) -> int:  # fmt: skip
+    """Train a study. Returns 0 if every point is finished or left to another process, else 1.
+
+    kept: a nursery of the caller, who sweeps several times.
+    """
     missing = study.bases.missing() if study.bases else []
     if dry_run:
         compose_points(study.points) if missing else checked_points(study.points)
@@ -27,7 +33,9 @@ def sweep(study: Study, workers: int = 0, per_gpu: int = 1, retries: int = 1, dr
         make_bases(study, missing, workers, per_gpu, retries)
     known = known_points(study.points)
     todo = [point for point in known or [] if not RunFolder(point.path).is_finished]
-    nursery = None if known and not todo else Workers()  # loads its libraries while the points are checked
+    is_needed = known is None or bool(todo)
+    new = kept.get if kept else Workers
+    nursery = new() if is_needed else None  # loads its libraries while the points are checked
     try:
         if known is None:
             known = checked_points(study.points)
@@ -35,15 +43,15 @@ def sweep(study: Study, workers: int = 0, per_gpu: int = 1, retries: int = 1, dr
         elif todo:
             check_points([point.overrides for point in todo])
     except BaseException:
-        if nursery:
+        if nursery and not kept:
             nursery.close()
         raise
-    return train(study, known, todo, nursery, workers, per_gpu, retries)
+    return train(study, known, todo, nursery, workers, per_gpu, retries, kept is not None)
 
 
 def train(
     study: Study, known: list[PlannedPoint], todo: list[PlannedPoint], nursery: Workers | None, workers: int,
-    per_gpu: int, retries: int,
+    per_gpu: int, retries: int, keep: bool = False,
 ) -> int:  # fmt: skip
     """Train what is not finished and say what came of all."""
     skipped = len(known) - len(todo)
@@ -53,8 +61,8 @@ def train(
     if todo:
         at_a_time = f", {workers} at a time" if workers else ""
         say(f"{study.name}: {len(todo)} points to train{at_a_time}")
-        outcomes, full = run_planned(todo, workers, per_gpu, retries, nursery)
-    elif nursery:
+        outcomes, full = run_planned(todo, workers, per_gpu, retries, nursery, keep)
+    elif nursery and not keep:
         nursery.close()
     counts = Counter(outcome.status for outcome in outcomes)
     skipped += counts["skipped"]

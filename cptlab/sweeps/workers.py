@@ -82,3 +82,24 @@ class Workers:
         with contextlib.suppress(BrokenPipeError):  # its end is heard by `answers`
             self.process.stdin.write(json.dumps(order).encode() + b"\n")
             self.process.stdin.flush()
+
+
+class KeptWorkers:
+    """A nursery for several sweeps, one after the other: begun when the first needs it, ended with the context."""
+
+    def __init__(self) -> None:
+        self.workers: Workers | None = None
+
+    def get(self) -> Workers:
+        """The one that lives, or a new one."""
+        if self.workers is None or self.workers.process.poll() is not None:
+            self.__exit__()
+            self.workers = Workers()
+        return self.workers
+
+    def __enter__(self) -> KeptWorkers:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.workers:
+            self.workers.close()
