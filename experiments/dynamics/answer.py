@@ -1,4 +1,4 @@
-"""Write answer.json beside this file: the dynamics law, fitted to constant and WSD runs, against the cosine runs.
+"""Write answer.json and figures/ beside it: the dynamics law, fitted to constant and WSD runs, against the cosine runs.
 
 Usage: python experiments/dynamics/answer.py runs/dynamics [answer.json]
 """
@@ -6,6 +6,7 @@ Usage: python experiments/dynamics/answer.py runs/dynamics [answer.json]
 import sys
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import numpy as np
 
 import cptlab
@@ -89,6 +90,28 @@ def judge(tables: list[dict[str, dict]]) -> dict:
     }
 
 
+def draw(rows: Observations, schedules: dict[str, str], fits: dict[str, Fit], file: Path) -> None:
+    """A panel a corpus: measured losses of every seed, the law through them, its 90 % band where it was not fitted."""
+    figure, panels = plt.subplots(1, len(fits), figsize=(5.2 * len(fits), 4.2), layout="constrained", squeeze=False)
+    for panel, (domain, fit) in zip(panels[0], fits.items(), strict=True):
+        for color, name in enumerate(sorted(set(schedules.values()), key=lambda x: (x == HELD_OUT, x))):
+            own = of(rows.of_domain(domain), schedules, name)
+            kept = f"C{color}"
+            panel.plot(own["step"], own["loss"], ".", color=kept, markersize=4, alpha=0.6)
+            one = own.where(own.run == own.run[0])
+            one = one.where(np.argsort(one["step"]))
+            label = f"{name} (not fitted)" if name == HELD_OUT else name
+            panel.plot(one["step"], fit.predict(one), "-" if name == HELD_OUT else "--", color=kept, label=label)
+            if name == HELD_OUT:
+                low, high = np.quantile(fit.predict_draws(one), [0.05, 0.95], axis=1)
+                panel.fill_between(one["step"], low, high, color=kept, alpha=0.25, linewidth=0)
+        panel.set(title=domain, xlabel="step", ylabel="loss [nat/token]", xscale="log")
+    panels[0][0].legend(title="law (line), runs (dots)", frameon=False)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(file, dpi=150)
+    plt.close(figure)
+
+
 def main(runs: str, target: Path) -> None:
     """Choose lambda on the fitted runs, fit, predict, judge."""
     objective = {}
@@ -103,9 +126,9 @@ def main(runs: str, target: Path) -> None:
         "num_runs": len(schedules), "heldout_r2": {}, "heldout_r2_by_run": {}, "heldout_rmse": {}, "fitted_r2": {},
         "seed_noise": {}, "baselines_r2": {}, "parameters": {}, "best": {},
     }  # fmt: skip
-    tables = {}
+    tables, fits = {}, {}
     for name in rows.domains:
-        fit = fitted(rows, schedules, name, DRAWS)
+        fit = fits[name] = fitted(rows, schedules, name, DRAWS)
         own = rows.of_domain(name)
         held, constant = (of(own, schedules, which) for which in (HELD_OUT, "constant"))
         predicted, loss = fit.predict(held), held["loss"]
@@ -125,6 +148,7 @@ def main(runs: str, target: Path) -> None:
         answer["best"][name] = judge([tables[name]])
     answer["best"]["sum of corpora"] = judge(list(tables.values()))
     write_whole(target, answer)
+    draw(rows, schedules, fits, target.parent / "figures/curves.png")
 
 
 if __name__ == "__main__":
