@@ -6,7 +6,6 @@ Usage: python experiments/dynamics/answer.py runs/dynamics [answer.json]
 import sys
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 import numpy as np
 
 import cptlab
@@ -15,11 +14,15 @@ from cptlab.laws.base import Array
 from cptlab.records.observations import Observations
 from cptlab.records.read_runs import Runs
 from cptlab.records.run import write_whole
+from cptlab.report.marks import Axis, Chart, Line, Panel, Points
+from cptlab.report.png import save_png
+from cptlab.report.style import FOUR
 
 LAMBDAS = (0.9, 0.95, 0.97, 0.98, 0.99, 0.995, 0.998, 0.999)  # the fitted runs choose; the paper's .999 is the last
 HELD_OUT = "cosine"
 DRAWS = 200
 COMPARED = ("constant", "wsd 0.2", "cosine")  # whose best is predicted
+COLOURS = dict(zip(("constant", "wsd 0.2", "wsd 0.5", HELD_OUT), FOUR, strict=True))
 
 
 def read(runs: str, decay: float) -> tuple[Observations, dict[str, str]]:
@@ -90,26 +93,21 @@ def judge(tables: list[dict[str, dict]]) -> dict:
     }
 
 
-def draw(rows: Observations, schedules: dict[str, str], fits: dict[str, Fit], file: Path) -> None:
+def chart(rows: Observations, schedules: dict[str, str], fits: dict[str, Fit]) -> Chart:
     """A panel a corpus: measured losses of every seed, the law through them, its 90 % band where it was not fitted."""
-    figure, panels = plt.subplots(1, len(fits), figsize=(5.2 * len(fits), 4.2), layout="constrained", squeeze=False)
-    for panel, (domain, fit) in zip(panels[0], fits.items(), strict=True):
-        for color, name in enumerate(sorted(set(schedules.values()), key=lambda x: (x == HELD_OUT, x))):
+    panels = []
+    for domain, fit in fits.items():
+        marks = []
+        for name, colour in COLOURS.items():
             own = of(rows.of_domain(domain), schedules, name)
-            kept = f"C{color}"
-            panel.plot(own["step"], own["loss"], ".", color=kept, markersize=4, alpha=0.6)
+            marks.append(Points(own["step"], own["loss"], f"{name}, measured", colour, size=2.2))
             one = own.where(own.run == own.run[0])
             one = one.where(np.argsort(one["step"]))
-            label = f"{name} (not fitted)" if name == HELD_OUT else name
-            panel.plot(one["step"], fit.predict(one), "-" if name == HELD_OUT else "--", color=kept, label=label)
-            if name == HELD_OUT:
-                low, high = np.quantile(fit.predict_draws(one), [0.05, 0.95], axis=1)
-                panel.fill_between(one["step"], low, high, color=kept, alpha=0.25, linewidth=0)
-        panel.set(title=domain, xlabel="step", ylabel="loss [nat/token]", xscale="log")
-    panels[0][0].legend(title="law (line), runs (dots)", frameon=False)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(file, dpi=150)
-    plt.close(figure)
+            low, high = np.quantile(fit.predict_draws(one), [0.05, 0.95], axis=0) if name == HELD_OUT else (None, None)
+            marks.append(Line(one["step"], fit.predict(one), name, colour, name != HELD_OUT, low=low, high=high))
+        axes = Axis("step", log=True, counts=True), Axis("loss", "nat/token")
+        panels.append(Panel(f"{domain}: law (lines), runs (dots)", f"Loss on {domain} by step", *axes, marks))
+    return Chart("curves", "Curves", "Cosine was not fitted; its band is of 90 %.", panels)
 
 
 def main(runs: str, target: Path) -> None:
@@ -148,7 +146,8 @@ def main(runs: str, target: Path) -> None:
         answer["best"][name] = judge([tables[name]])
     answer["best"]["sum of corpora"] = judge(list(tables.values()))
     write_whole(target, answer)
-    draw(rows, schedules, fits, target.parent / "figures/curves.png")
+    (target.parent / "figures").mkdir(exist_ok=True)
+    save_png(chart(rows, schedules, fits), target.parent / "figures")
 
 
 if __name__ == "__main__":
