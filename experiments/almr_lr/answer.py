@@ -19,7 +19,7 @@ from cptlab.laws.almr_lr import AlmrLr
 from cptlab.laws.base import Array
 from cptlab.metrics.over_seeds import by_setting, each, over_seeds
 from cptlab.records.run import write_whole
-from cptlab.report.marks import Axis, Chart, Field, Line, Panel, Points
+from cptlab.report.marks import Axis, Chart, Field, Line, Mark, Panel, Points
 from cptlab.report.png import save_png
 from cptlab.report.style import CHOICE, FOUR, INK
 
@@ -39,7 +39,7 @@ def read(path: str) -> pd.DataFrame:
     """One row a run: size, num_params, share as drawn, peak LR, seed, last loss of each corpus and their sum."""
     return pd.DataFrame([
         {"run": run.run_id, "size": size, "num_params": run.num_params, "tokens": run.tokens, "seed": seed,
-         "cell": f"{share:g} {rate:g}", "domain_share": run.shares["latin"], "peak_lr": rate,
+         "cell": f"{share:g} {rate:g}", "domain_share": run.shares[CORPORA[1]], "peak_lr": rate,
          "loss": sum(run.curves[name].loss[-1] for name in CORPORA)}
         | {name: run.curves[name].loss[-1] - run.curves[name].loss[0] for name in CORPORA}
         for (size, share, rate), runs in by_setting(path, setting).items() for seed, run in runs.items()
@@ -71,7 +71,8 @@ def surface(fit: Fit, num: tuple[int, int] = (81, 61)) -> Surface:
     shares, rates = np.linspace(a, b, num[0]), np.geomspace(low, high, num[1])
     share, rate = (x.ravel() for x in np.meshgrid(shares, rates, indexing="ij"))
     columns = {"domain_share": share, "peak_lr": rate}
-    return Surface(shares, rates, LAW.predict(fit.theta, columns).reshape(num), LAW.predict(fit.draws, columns).reshape(-1, *num))  # fmt: skip
+    loss, draws = (LAW.predict(theta, columns) for theta in (fit.theta, fit.draws))
+    return Surface(shares, rates, loss.reshape(num), draws.reshape(-1, *num))
 
 
 def left_out(rows: pd.DataFrame) -> float:
@@ -138,17 +139,23 @@ def charts(table: pd.DataFrame, boxes: Mapping[str, Surface], pair: tuple[float,
         share, rate = box.best(box.loss)
         drawn = [np.quantile(x, LEVEL) for x in box.best(box.draws)]
         error = [np.abs(ends - value)[:, None] for ends, value in zip(drawn, (share, rate), strict=True)]
-        panels.append(Panel(
-            f"{size}: loss on English + Latin", f"Fitted surface at {size}", Axis("peak LR", log=True), Axis("share of Latin"),
-            [Field(box.rates, box.shares, box.loss, "English + Latin", "nat/token", contours=True),
-             Points(cells["peak_lr"].to_numpy(), cells["domain_share"].to_numpy(), "trained", INK, size=2.5),
-             Points(np.array([rate]), np.array([share]), f"optimum of {size}, 90 %", CHOICE, "D", 6, x_error=error[1], y_error=error[0], legend=True),
-             *([] if size == SMALL else [Points(np.array([pair[1]]), np.array([pair[0]]), f"optimum of {SMALL}", CHOICE, "o", 7, hollow=True, legend=True)])],
-        ))  # fmt: skip
+        best = {"x_error": error[1], "y_error": error[0], "legend": True}
+        marks: list[Mark] = [
+            Field(box.rates, box.shares, box.loss, "English + Latin", "nat/token", contours=True),
+            Points(cells["peak_lr"].to_numpy(), cells["domain_share"].to_numpy(), "trained", INK, size=2.5),
+            Points(np.array([rate]), np.array([share]), f"optimum of {size}, 90 %", CHOICE, "D", 6, **best),
+        ]
+        if size != SMALL:
+            at = np.array([pair[1]]), np.array([pair[0]])
+            marks.append(Points(*at, f"optimum of {SMALL}", CHOICE, "o", 7, hollow=True, legend=True))
+        axes = Axis("peak LR", log=True), Axis("share of Latin")
+        panels.append(Panel(f"{size}: loss on English + Latin", f"Fitted surface at {size}", *axes, marks))
         low, high = np.quantile(box.shares[box.draws.argmin(axis=1)], LEVEL, axis=0)
         lines.append(Line(box.rates, box.shares[box.loss.argmin(axis=0)], size, colour, low=low, high=high))
-    best = Panel("Best share at each peak LR", "Best share by LR", Axis("peak LR", log=True), Axis("share of Latin", low=0, high=1), lines)  # fmt: skip
-    return [Chart("surfaces", "Surfaces", "", panels), Chart("best_share", "Best share", "Bands of 90 %.", [best], 1)]
+    axes = Axis("peak LR", log=True), Axis("share of Latin", low=0, high=1)
+    best_share = Panel("Best share at each peak LR", "Best share by LR", *axes, lines)
+    bands = Chart("best_share", "Best share", "Bands of 90 %.", [best_share], 1)
+    return [Chart("surfaces", "Surfaces", "", panels), bands]
 
 
 def main(path: str, checked: str = "") -> None:

@@ -81,20 +81,22 @@ def curves(runs: Runs) -> Chart:
             mean, low, high = t_interval(np.array([curve.loss[1:] for curve in own]))
             marks.append(Line(own[0].tokens[1:], mean, order, colour, low=low, high=high))
         end = Rule("x", PHASE * next(iter(runs["even", CODE_PHASE].values())).tokens, "code phase")
-        panels.append(Panel(f"Loss on {name}", f"Loss on {name} by tokens", Axis("tokens", counts=True), Axis("loss", "nat/token"), [end, *marks]))  # fmt: skip
+        axes = Axis("tokens", counts=True), Axis("loss", "nat/token")
+        panels.append(Panel(f"Loss on {name}", f"Loss on {name} by tokens", *axes, [end, *marks]))
     return Chart("curves", "Curves", "Means and 95 % intervals over seeds.", panels)
 
 
 def phase_chart(drawn: Mapping[str, Mapping[str, OverSeeds]]) -> Chart:
     """What the last phase gains on code and costs on prose, order by order."""
     marks, names = [], list(ORDERS.values())
-    for shift, (name, colour, marker) in zip((-0.1, 0.1), (("code", FOUR[0], "o"), ("prose", FOUR[1], "s")), strict=True):  # fmt: skip
+    for shift, name, colour, marker in ((-0.1, "code", FOUR[0], "o"), (0.1, "prose", FOUR[1], "s")):
         found = [drawn[name][order] for order in names]
         value = np.array([x.value for x in found])
         error = np.array([[x.value - x.low, x.high - x.value] for x in found]).T
         marks.append(Points(np.arange(3) + shift, value, name, colour, marker, 6, y_error=error, legend=True))
     y = Axis("loss with code phase − without", "nat/token")
-    panel = Panel("What a last tenth of 90 % code changes", "Change by order", Axis("", names=names), y, [Rule("y", 0, ""), *marks])  # fmt: skip
+    title = "What a last tenth of 90 % code changes"
+    panel = Panel(title, "Change by order", Axis("", names=names), y, [Rule("y", 0, ""), *marks])
     return Chart("code_phase", "Code phase", "95 % intervals over paired seeds.", [panel], columns=1)
 
 
@@ -102,14 +104,15 @@ def main(path: str, target: Path) -> None:
     """Read, compare, draw."""
     runs = by_setting(path, setting)
     table, drawn = gains(runs)
+    drawn_shares = {" ".join(key): np.mean([run.shares["code"] for run in own.values()]) for key, own in runs.items()}
     answer = {
         "num_runs": sum(map(len, runs.values())),
         "before_the_last_phase": orders(runs, CODE_PHASE, before=True),
         "at_the_end_with_code_phase": orders(runs, CODE_PHASE, before=False),
         "at_the_end_without": orders(runs, EVEN_END, before=False),
         "change_by_code_phase": table,
-        "share_of_code": {" ".join(key): round(float(np.mean([r.shares["code"] for r in own.values()])), 4) for key, own in runs.items()},
-    }  # fmt: skip
+        "share_of_code": {key: round(float(share), 4) for key, share in drawn_shares.items()},
+    }
     write_whole(target / "answer.json", answer)
     (target / "figures").mkdir(exist_ok=True)
     for chart in (curves(runs), phase_chart(drawn)):

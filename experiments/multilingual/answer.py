@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from cptlab.metrics.of_run import RunMetrics
-from cptlab.metrics.over_seeds import BySeed, OverSeeds, by_setting, each, over_seeds
+from cptlab.metrics.over_seeds import BySeed, by_setting, each, over_seeds
 from cptlab.records.run import write_whole
 from cptlab.report.marks import Axis, Chart, Panel, Points, Rule
 from cptlab.report.png import save_png
@@ -45,10 +45,8 @@ def bits(corpus: str) -> Callable[[RunMetrics], float]:
 
 def compare(runs: Runs, language: str, base: Mapping[str, float]) -> dict[str, Any]:
     """Change of the language, English and code by mixture; mixtures minus alone at equal tokens of both kinds."""
-    changes = {
-        mixture: {corpus: each(runs[language, mixture, TOKENS], bits(corpus)) for corpus in (language, "general", "code")}
-        for mixture in SHARE
-    }  # fmt: skip
+    corpora = (language, "general", "code")
+    changes = {m: {corpus: each(runs[language, m, TOKENS], bits(corpus)) for corpus in corpora} for m in SHARE}
     found: dict[str, Any] = {
         "base": round(base[language], 4),
         "change": {m: {c: over_seeds(x).to_json() for c, x in by.items()} for m, by in changes.items()},
@@ -75,8 +73,11 @@ def chart(answer: Mapping[str, Any]) -> Chart:
             for i, mixture in enumerate(SHARE)
         ]
         panels.append(Panel(title, title, names, Axis("change", "bit/byte"), [Rule("y", 0, ""), *marks]))
-    for key, title in (("minus_alone_at_equal_tokens", "The language: mixture − alone, equal tokens"),
-                       ("minus_alone_at_equal_tokens_of_the_language", "The same, equal tokens of the language")):  # fmt: skip
+    titles = {
+        "minus_alone_at_equal_tokens": "The language: mixture − alone, equal tokens",
+        "minus_alone_at_equal_tokens_of_the_language": "The same, equal tokens of the language",
+    }
+    for key, title in titles.items():
         marks = [_points(m, i, [answer[la][key][m][la] for la in LANGUAGES]) for i, m in enumerate(SHARE) if m != ALONE]
         panels.append(Panel(title, title, names, Axis("difference", "bit/byte"), [Rule("y", 0, ""), *marks]))
     return Chart("mixtures", "Mixtures", "95 % intervals over seeds.", panels)
