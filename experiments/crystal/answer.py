@@ -94,7 +94,7 @@ def phase_chart(drawn: Mapping[str, Mapping[str, OverSeeds]]) -> Chart:
         value = np.array([x.value for x in found])
         error = np.array([[x.value - x.low, x.high - x.value] for x in found]).T
         marks.append(Points(np.arange(3) + shift, value, name, colour, marker, 6, y_error=error, legend=True))
-    y = Axis("loss with code phase − without", "nat/token")
+    y = Axis("change of the last loss", "nat/token")
     title = "What a last tenth of 90 % code changes"
     panel = Panel(title, "Change by order", Axis("", names=names), y, [Rule("y", 0, ""), *marks])
     return Chart("code_phase", "Code phase", "95 % intervals over paired seeds.", [panel], columns=1)
