@@ -121,8 +121,8 @@ def main(runs: str, target: Path) -> None:
     answer: dict = {
         "lambda": decay,
         "objective_by_lambda": {f"{x:g}": float(f"{value:.4g}") for x, value in objective.items()},
-        "num_runs": len(schedules), "heldout_r2": {}, "heldout_r2_by_run": {}, "heldout_r2_of_mean": {}, "heldout_rmse": {}, "fitted_r2": {},
-        "seed_noise": {}, "baselines_r2": {}, "parameters": {}, "best": {},
+        "num_runs": len(schedules), "heldout_r2": {}, "heldout_r2_by_run": {}, "heldout_r2_of_mean": {},
+        "heldout_rmse": {}, "fitted_r2": {}, "seed_noise": {}, "baselines_r2": {}, "parameters": {}, "best": {},
     }  # fmt: skip
     tables, fits = {}, {}
     for name in rows.domains:
@@ -133,7 +133,8 @@ def main(runs: str, target: Path) -> None:
         answer["heldout_r2"][name] = round(r2(loss, predicted), 5)
         each = [held.run == run for run in np.unique(held.run)]
         answer["heldout_r2_by_run"][name] = [round(r2(loss[rows_of], predicted[rows_of]), 5) for rows_of in each]
-        means = [np.array([x[held["step"] == step].mean() for step in np.unique(held["step"])]) for x in (loss, predicted)]
+        at_step = [held["step"] == step for step in np.unique(held["step"])]
+        means = (np.array([x[rows_of].mean() for rows_of in at_step]) for x in (loss, predicted))
         answer["heldout_r2_of_mean"][name] = round(r2(*means), 5)
         answer["heldout_rmse"][name] = round(float(np.sqrt(np.mean((predicted - loss) ** 2))), 5)
         answer["fitted_r2"][name] = round(fit.r2, 5)
