@@ -22,6 +22,7 @@ LAMBDAS = (0.9, 0.95, 0.97, 0.98, 0.99, 0.995, 0.998, 0.999)  # the fitted runs 
 HELD_OUT = "cosine"
 DRAWS = 200
 COMPARED = ("constant", "wsd 0.2", "cosine")  # whose best is predicted
+NAMES = {"general": "prose"}
 COLOURS = dict(zip(("constant", "wsd 0.2", "wsd 0.5", HELD_OUT), FOUR, strict=True))
 
 
@@ -48,6 +49,29 @@ def fitted(rows: Observations, schedules: dict[str, str], domain: str, draws: in
 def r2(loss: Array, predicted: Array) -> float:
     """1 - squared errors over squared distances from the mean."""
     return float(1 - np.sum((predicted - loss) ** 2) / np.sum((loss - loss.mean()) ** 2))
+
+
+def same_seed(held: Observations, constant: Observations, fit: Fit) -> Array:
+    """The law, and by how much it missed the constant run of the same seed at the same step."""
+    missed = constant["loss"] - fit.predict(constant)
+    known = dict(zip(zip(constant["seed"], constant["step"], strict=True), missed, strict=True))
+    return fit.predict(held) + [known[key] for key in zip(held["seed"], held["step"], strict=True)]
+
+
+def ceiling(loss: Array, noise: float | None) -> float | None:
+    """R2 that a law without error would reach on rows of single seeds."""
+    return None if noise is None else round(float(1 - noise**2 / loss.var()), 5)
+
+
+def other_ways(runs: str, schedules: dict[str, str], domain: str) -> dict[str, float]:
+    """Held-out R2 with the paper's lambda, and of later rows alone."""
+    found = {}
+    for name, decay, start in (("lambda 0.999", 0.999, 0.0), ("rows after a twentieth", 0.97, 0.05)):
+        rows = read(runs, decay)[0]
+        rows = rows.where(rows["tokens"] >= start * rows["tokens"].max())
+        held = of(rows.of_domain(domain), schedules, HELD_OUT)
+        found[name] = round(r2(held["loss"], fitted(rows, schedules, domain, 0).predict(held)), 5)
+    return found
 
 
 def at_same(rows: Observations, others: Observations, column: str) -> Array:
@@ -106,7 +130,9 @@ def chart(rows: Observations, schedules: dict[str, str], fits: dict[str, Fit]) -
             low, high = np.quantile(fit.predict_draws(one), [0.05, 0.95], axis=0) if name == HELD_OUT else (None, None)
             marks.append(Line(one["step"], fit.predict(one), name, colour, name != HELD_OUT, low=low, high=high))
         axes = Axis("step", log=True, counts=True), Axis("loss", "nat/token")
-        panels.append(Panel(f"{domain}: law (lines), runs (dots)", f"Loss on {domain} by step", *axes, marks))
+        panels.append(
+            Panel(f"{NAMES.get(domain, domain)}: law (lines), runs (dots)", f"Loss on {domain} by step", *axes, marks)
+        )
     return Chart("curves", "Curves", "Cosine was not fitted; its band is of 90 %.", panels)
 
 
@@ -122,6 +148,7 @@ def main(runs: str, target: Path) -> None:
         "lambda": decay,
         "objective_by_lambda": {f"{x:g}": float(f"{value:.4g}") for x, value in objective.items()},
         "num_runs": len(schedules), "heldout_r2": {}, "heldout_r2_by_run": {}, "heldout_r2_of_mean": {},
+        "heldout_r2_same_seed": {}, "heldout_r2_ceiling": {}, "heldout_r2_other_ways": {},
         "heldout_rmse": {}, "fitted_r2": {}, "seed_noise": {}, "baselines_r2": {}, "parameters": {}, "best": {},
     }  # fmt: skip
     tables, fits = {}, {}
@@ -136,6 +163,9 @@ def main(runs: str, target: Path) -> None:
         at_step = [held["step"] == step for step in np.unique(held["step"])]
         means = (np.array([x[rows_of].mean() for rows_of in at_step]) for x in (loss, predicted))
         answer["heldout_r2_of_mean"][name] = round(r2(*means), 5)
+        answer["heldout_r2_same_seed"][name] = round(r2(loss, same_seed(held, constant, fit)), 5)
+        answer["heldout_r2_ceiling"][name] = ceiling(loss, fit.seed_noise)
+        answer["heldout_r2_other_ways"][name] = other_ways(runs, schedules, name)
         answer["heldout_rmse"][name] = round(float(np.sqrt(np.mean((predicted - loss) ** 2))), 5)
         answer["fitted_r2"][name] = round(fit.r2, 5)
         answer["seed_noise"][name] = None if fit.seed_noise is None else round(fit.seed_noise, 5)
