@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -26,6 +26,7 @@ from cptlab.report.style import CHOICE, FOUR, INK
 SMALL, NEXT = "30k", "100k"
 CORPORA = ("general", "latin")
 LAW = AlmrLr(lr_unit=1e-3)
+Rows: TypeAlias = Any  # a DataFrame, whose own types say less than its columns
 DRAWS = 400
 LEVEL = (0.05, 0.95)  # ends of a 90 % interval
 
@@ -35,7 +36,7 @@ def setting(config: Mapping[str, Any]) -> tuple[str, float, float]:
     return config["model"]["size"], config["mixture"]["domain_share"], config["optimizer"]["peak_lr"]
 
 
-def read(path: str) -> pd.DataFrame:
+def read(path: str) -> Rows:
     """One row a run: size, num_params, share as drawn, peak LR, seed, last loss of each corpus and their sum."""
     return pd.DataFrame([
         {"run": run.run_id, "size": size, "num_params": run.num_params, "tokens": run.tokens, "seed": seed,
@@ -75,7 +76,7 @@ def surface(fit: Fit, num: tuple[int, int] = (81, 61)) -> Surface:
     return Surface(shares, rates, loss.reshape(num), draws.reshape(-1, *num))
 
 
-def left_out(rows: pd.DataFrame) -> float:
+def left_out(rows: Rows) -> float:
     """RMSE [nat/token] of the mean of a (share, LR) cell that the surface has not seen."""
     errors = []
     for cell in rows["cell"].unique():
@@ -86,7 +87,7 @@ def left_out(rows: pd.DataFrame) -> float:
     return float(np.sqrt(np.mean(np.square(errors))))
 
 
-def describe(rows: pd.DataFrame, fit: Fit, box: Surface) -> dict[str, Any]:
+def describe(rows: Rows, fit: Fit, box: Surface) -> dict[str, Any]:
     """Optimum with its interval, how well the surface fits, and how the best share moves with the LR."""
     share, rate = box.best(box.loss)
     drawn = dict(zip(("domain_share", "peak_lr"), box.best(box.draws), strict=True))
@@ -131,7 +132,7 @@ def check(path: str) -> dict[str, Any]:
     }
 
 
-def charts(table: pd.DataFrame, boxes: Mapping[str, Surface], pair: tuple[float, float]) -> list[Chart]:
+def charts(table: Rows, boxes: Mapping[str, Surface], pair: tuple[float, float]) -> list[Chart]:
     """The surfaces with what was trained and chosen; the best share at every LR."""
     panels, lines = [], []
     for (size, box), colour in zip(boxes.items(), FOUR, strict=False):
@@ -161,7 +162,8 @@ def charts(table: pd.DataFrame, boxes: Mapping[str, Surface], pair: tuple[float,
 def main(path: str, checked: str = "") -> None:
     """Fit a surface a size, find the optima, ask what the small one's pair costs the next size."""
     table, here = read(path), Path(__file__).parent
-    fits, boxes, answer = {}, {}, {"sizes": {}}
+    fits, boxes = {}, {}
+    answer: dict[str, Any] = {"sizes": {}}
     for size in (SMALL, NEXT):
         rows = table[table["size"] == size].reset_index(drop=True)
         fits[size] = cptlab.fit(LAW, rows.drop(columns=["size", "cell", *CORPORA]), num_draws=DRAWS, heldout=False)

@@ -77,7 +77,8 @@ def other_ways(runs: str, schedules: dict[str, str], domain: str) -> dict[str, f
 def at_same(rows: Observations, others: Observations, column: str) -> Array:
     """Baseline: the mean loss of other runs where `column` is the same, straight between their rows."""
     curves = [others.where(others.run == run) for run in np.unique(others.run)]
-    found = [np.interp(rows[column], *(c.where(np.argsort(c[column]))[n] for n in (column, "loss"))) for c in curves]
+    ordered = [c.where(np.argsort(c[column])) for c in curves]
+    found = [np.interp(rows[column], c[column], c["loss"]) for c in ordered]
     return np.mean(found, axis=0)
 
 

@@ -86,7 +86,7 @@ def chart(answer: Mapping[str, Any]) -> Chart:
 def _points(mixture: str, place: int, found: list[dict[str, float]]) -> Points:
     value = np.array([x["value"] for x in found])
     error = np.array([[x["value"] - x["low"], x["high"] - x["value"]] for x in found]).T
-    at = np.arange(len(found)) + 0.18 * (place - 1)
+    at = np.arange(float(len(found))) + 0.18 * (place - 1)
     return Points(at, value, mixture, FOUR[place], "osD"[place], 5, y_error=error, legend=True)
 
 
