@@ -88,11 +88,7 @@ def seed_noise(rows: Observations) -> tuple[float | None, int]:
     """
     if "seed" not in rows.columns:
         return None, 0
-    alike = [
-        np.array([f"{x:.{SIGNIFICANT}g}" for x in rows[name]])
-        for name in ALIKE
-        if name in rows.columns
-    ]
+    alike = [np.array([f"{x:.{SIGNIFICANT}g}" for x in rows[name]]) for name in ALIKE if name in rows.columns]
     _, group = np.unique(np.stack([rows.base, *alike]).astype(str), axis=1, return_inverse=True)
     squares, freedom, repeats = 0.0, 0, set()
     for key in np.unique(group):
