@@ -23,6 +23,7 @@ from cptlab.records.observations import Observations
 
 __all__ = ["Fit", "fit", "seed_noise", "to_json"]
 SIGNIFICANT = 3  # digits of share and tokens by which repeats with another seed are recognised
+ALIKE = ("num_params", "tokens", "share", "peak_lr", "tokens_per_step", "replay_share", "lr_area", "anneal_area")
 
 
 def fit(
@@ -87,11 +88,7 @@ def seed_noise(rows: Observations) -> tuple[float | None, int]:
     """
     if "seed" not in rows.columns:
         return None, 0
-    alike = [
-        np.array([f"{x:.{SIGNIFICANT}g}" for x in rows[name]])
-        for name in ("num_params", "tokens", "share", "peak_lr", "tokens_per_step", "replay_share")
-        if name in rows.columns
-    ]
+    alike = [np.array([f"{x:.{SIGNIFICANT}g}" for x in rows[name]]) for name in ALIKE if name in rows.columns]
     _, group = np.unique(np.stack([rows.base, *alike]).astype(str), axis=1, return_inverse=True)
     squares, freedom, repeats = 0.0, 0, set()
     for key in np.unique(group):

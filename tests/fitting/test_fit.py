@@ -143,6 +143,15 @@ def test_seed_noise_is_the_pooled_deviation_of_repeats():
     assert seed_noise(_observed(table)) == (None, 0)
 
 
+def test_runs_of_two_schedules_are_no_repeats_of_each_other():
+    table = grid(checkpoints=2, shares=(0.5, 1.0), sizes=(1e8,))
+    runs = pd.concat([
+        table.assign(seed=seed, lr_area=area, loss=table["loss"] + shift, run=f"{area}" + table["run"] + str(seed))
+        for seed, area, shift in ((0, 2.0, -0.01), (1, 2.0, 0.01), (0, 1.0, 0.5), (1, 1.0, 0.5))
+    ])  # fmt: skip
+    assert seed_noise(_observed(runs)) == (pytest.approx(0.01), 4)
+
+
 def test_rows_without_a_loss_are_left_out_and_counted():
     table = grid(checkpoints=5)
     table.loc[[3, 7], "loss"] = np.nan

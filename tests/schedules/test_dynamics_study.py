@@ -77,3 +77,21 @@ def test_the_script_finds_the_planted_law_and_the_best_schedule(answer_py, tmp_p
     assert set(answer["heldout_r2"]) == {"prose", "code"}
     assert answer["best"]["sum of corpora"]["agree"]
     assert all(value < 0.99 for value in answer["baselines_r2"]["prose"].values())
+
+
+def test_a_seeds_own_noise_is_taken_from_its_constant_run_and_a_ceiling_from_all(answer_py):
+    """The law says 3; seed 1's constant run lies .2 above it. Noise .1 on losses of variance .25: 1 - .01 / .25."""
+    from cptlab.records.observations import Observations
+
+    def rows(seeds, loss):
+        labels = {name: np.array([""] * len(seeds)) for name in ("run", "domain", "split", "base")}
+        columns = {"seed": np.array(seeds), "step": np.full(len(seeds), 5.0), "loss": np.array(loss)}
+        return Observations(columns=columns, origin="a test", **labels)
+
+    class Three:
+        def predict(self, table):
+            return np.full(len(table), 3.0)
+
+    found = answer_py.same_seed(rows([0.0, 1.0], [9.0, 9.0]), rows([1.0, 0.0], [3.2, 3.0]), Three())
+    np.testing.assert_allclose(found, [3.0, 3.2])
+    assert answer_py.ceiling(np.array([1.0, 2.0]), 0.1) == 0.96
