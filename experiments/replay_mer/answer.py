@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from cptlab.metrics.over_seeds import BySeed, OverSeeds, by_setting, change, each, over_seeds
+from cptlab.metrics.over_seeds import BySeed, OverSeeds, by_setting, change, each, error_bars, over_seeds
 from cptlab.records.run import write_whole
 from cptlab.report.marks import Axis, Chart, Line, Mark, Panel, Points, Rule
 from cptlab.report.png import save_png
@@ -18,7 +18,14 @@ from cptlab.report.style import FOUR, MUTED
 
 OLD, NEW = change("general"), change("code")  # prose is the base's text, code the new one
 # 405M parameters, Pile -> German (Ibrahim et al. 2024, arXiv 2403.08763): share -> (old loss, new loss); base old 2.17
-PUBLISHED = {0: (3.56, 1.11), 0.01: (2.83, 1.12), 0.05: (2.57, 1.12), 0.1: (2.46, 1.13), 0.25: (2.33, 1.16), 0.5: (2.24, 1.22)}  # fmt: skip
+PUBLISHED = {
+    0: (3.56, 1.11),
+    0.01: (2.83, 1.12),
+    0.05: (2.57, 1.12),
+    0.1: (2.46, 1.13),
+    0.25: (2.33, 1.16),
+    0.5: (2.24, 1.22),
+}
 PUBLISHED_BASE = 2.17
 
 
@@ -68,12 +75,6 @@ def describe(runs: BySeed) -> dict[str, Any]:
     }
 
 
-def errors(found: list[Mapping[str, Any]]) -> tuple[np.ndarray, np.ndarray]:
-    """Values (n,) and distances to the ends (2, n)."""
-    value, low, high = np.array([[one["value"], one["low"], one["high"]] for one in found]).T
-    return value, np.array([value - low, high - value])
-
-
 def replay_chart(curve: Mapping[str, Mapping[str, Any]]) -> Chart:
     """Both losses over the share of replay, and the share of forgetting that it removes."""
     names = list(curve)
@@ -81,17 +82,20 @@ def replay_chart(curve: Mapping[str, Mapping[str, Any]]) -> Chart:
     axis = Axis("share of replay", names=names)
     both: list[Mark] = [Rule("y", 0, "base")]
     for key, colour, marker in (("prose", FOUR[0], "o"), ("code", FOUR[1], "s")):
-        value, error = errors([one[key] for one in curve.values()])
+        value, error = error_bars([one[key] for one in curve.values()])
         both += [Line(at, value, key, colour), Points(at, value, key, colour, marker, y_error=error)]
-    value, error = errors([curve[name]["removed"] for name in names[1:]])
+    value, error = error_bars([curve[name]["removed"] for name in names[1:]])
+    published = np.array([curve[name]["published_removed"] for name in names[1:]])
     marks: list[Mark] = [
         Points(at[1:], value, "here", FOUR[0], "o", 6, y_error=error, legend=True),
-        Points(at[1:], np.array([curve[n]["published_removed"] for n in names[1:]]), "405M, Pile to German", FOUR[1], "s", 6, hollow=True, legend=True),
-    ]  # fmt: skip
-    return Chart("replay_curve", "Replay", "95 % intervals over seeds.", [
-        Panel("Loss at the end", "Change of both losses", axis, Axis("loss − base loss", "nat/token"), both),
-        Panel("Share of the forgetting removed", "Here and published", axis, Axis("1 − rise / rise without replay", low=0, high=1.05), marks),
-    ])  # fmt: skip
+        Points(at[1:], published, "405M, Pile to German", FOUR[1], "s", 6, hollow=True, legend=True),
+    ]
+    y, share = Axis("loss − base loss", "nat/token"), Axis("1 − rise / rise without replay", low=0, high=1.05)
+    panels = [
+        Panel("Loss at the end", "Change of both losses", axis, y, both),
+        Panel("Share of the forgetting removed", "Here and published", axis, share, marks),
+    ]
+    return Chart("replay_curve", "Replay", "95 % intervals over seeds.", panels)
 
 
 def frontier_chart(found: Mapping[Way, BySeed], peak: float) -> Chart:
@@ -103,8 +107,8 @@ def frontier_chart(found: Mapping[Way, BySeed], peak: float) -> Chart:
             keys = sorted(key for key in found if key.share == share and key.rate == rate)
             learned = [over_seeds(each(found[key], lambda run: -NEW(run))) for key in keys]
             lost = [over_seeds(each(found[key], OLD)) for key in keys]
-            x, x_error = errors([vars(one) for one in learned])
-            y, y_error = errors([vars(one) for one in lost])
+            x, x_error = error_bars(learned)
+            y, y_error = error_bars(lost)
             if rate == 1:
                 line = np.array(sorted([(0.0, 0.0), *zip(x, y, strict=True)])).T
                 marks.append(Line(line[0], line[1], f"replay {share:.0%}", colour))
@@ -121,7 +125,12 @@ def main(path: str, target: Path) -> None:
     found: dict[Way, BySeed] = dict(by_setting(path, way))
     peak = max(key.peak_lr for key in found)
     plain = {key.share: found[key] for key in sorted(found) if key.rate == 1 and key.peak_lr == peak}
-    answer: dict[str, Any] = {"num_runs": sum(map(len, found.values())), "peak_lr": peak, "replay_curve": {}, "ways": {}}
+    answer: dict[str, Any] = {
+        "num_runs": sum(map(len, found.values())),
+        "peak_lr": peak,
+        "replay_curve": {},
+        "ways": {},
+    }
     for share, runs in plain.items():
         old, new = PUBLISHED[share]
         answer["replay_curve"][f"{share:.0%}"] = describe(runs) | {
@@ -135,7 +144,7 @@ def main(path: str, target: Path) -> None:
         if key.rate < 1:
             family = [found[other] for other in found if other.share == key.share and other.rate == 1]
             apart, inside = at_same_learned(runs, family)
-            one["prose_minus_plain_at_same_learned"] = apart and apart.to_json() | {"differs": apart.differs}
+            one["prose_minus_plain_at_same_learned"] = apart and apart.to_json()
             one["seeds_inside_the_family"] = inside
         answer["ways"][f"replay {key.share:.0%}, epsilon {key.rate:g}, LR {key.peak_lr:g}"] = one
     write_whole(target / "answer.json", answer)

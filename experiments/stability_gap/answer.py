@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from cptlab.metrics.of_run import RunMetrics
-from cptlab.metrics.over_seeds import BySeed, OverSeeds, by_setting, change, each, mean_curve, over_seeds
+from cptlab.metrics.over_seeds import BySeed, OverSeeds, by_setting, change, each, error_bars, mean_curve, over_seeds
 from cptlab.metrics.stability_gap import StabilityGap
 from cptlab.records.run import write_whole
 from cptlab.report.marks import Axis, Chart, Line, Panel, Points, Rule
@@ -89,9 +89,7 @@ def depth_chart(found: Mapping[str, Mapping[str, Any]]) -> Chart:
     names = list(found)
     marks = []
     for key, colour, marker in (("depth", FOUR[0], "o"), ("final", FOUR[1], "s")):
-        ends = [found[name]["general"][key] for name in names]
-        value = np.array([one["value"] for one in ends])
-        error = np.array([[one["value"] - one["low"], one["high"] - one["value"]] for one in ends]).T
+        value, error = error_bars([found[name]["general"][key] for name in names])
         at = np.arange(len(names), dtype=float) + (0.12 if key == "final" else -0.12)
         label = "depth (worst of the first rise)" if key == "depth" else "at the end"
         marks.append(Points(at, value, label, colour, marker, 6, y_error=error, legend=True))
@@ -115,7 +113,7 @@ def main(path: str, target: Path) -> None:
             "prose at the end": over_seeds(each(ways[one], change("general")), each(ways[other], change("general"))),
             "code at the end": over_seeds(each(ways[one], change("code")), each(ways[other], change("code"))),
         }
-        answer["compared"][f"{one} − {other}"] = {name: x.to_json() | {"differs": x.differs} for name, x in differences.items()}  # fmt: skip
+        answer["compared"][f"{one} − {other}"] = {name: x.to_json() for name, x in differences.items()}
     write_whole(target / "answer.json", answer)
     (target / "figures").mkdir(exist_ok=True)
     for chart in (curves(ways), depth_chart(answer["ways"])):
