@@ -105,6 +105,8 @@ def frontier_chart(found: Mapping[Way, BySeed], peak: float) -> Chart:
     for share, colour in zip(shares, FOUR, strict=False):
         for rate, marker in ((1.0, "o"), (0.5, "^"), (0.1, "v")):
             keys = sorted(key for key in found if key.share == share and key.rate == rate)
+            if not keys:
+                continue
             learned = [over_seeds(each(found[key], lambda run: -NEW(run))) for key in keys]
             lost = [over_seeds(each(found[key], OLD)) for key in keys]
             x, x_error = error_bars(learned)
