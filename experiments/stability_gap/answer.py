@@ -22,13 +22,13 @@ from cptlab.report.style import FOUR, MUTED
 WAYS = {  # (mixture, share of code) -> name
     ("static", 0.0): "prose only",
     ("static", 1.0): "code only",
-    ("subset_epochs", 1.0): "code, 5 epochs",
+    ("subset_epochs", 1.0): "code, 5 ep.",
     ("static", 0.25): "anchor",
     ("subset_epochs", 0.25): "anchor, 5 ep.",
 }
 COMPARED = [  # what the claims are about: (shallower?, than)
     ("anchor", "code only"),
-    ("code, 5 epochs", "code only"),
+    ("code, 5 ep.", "code only"),
     ("anchor, 5 ep.", "anchor"),
 ]
 CORPORA = {"general": "prose", "code": "code"}
@@ -88,13 +88,12 @@ def depth_chart(found: Mapping[str, Mapping[str, Any]]) -> Chart:
     """Deepest point and end of each way on prose."""
     names = list(found)
     marks = []
-    for key, colour, marker in (("depth", FOUR[0], "o"), ("final", FOUR[1], "s")):
+    for key, colour, marker, label in (("depth", FOUR[0], "o", "deepest"), ("final", FOUR[1], "s", "at the end")):
         value, error = error_bars([found[name]["general"][key] for name in names])
         at = np.arange(len(names), dtype=float) + (0.12 if key == "final" else -0.12)
-        label = "depth (worst of the first rise)" if key == "depth" else "at the end"
-        marks.append(Points(at, value, label, colour, marker, 6, y_error=error, legend=True))
-    y = Axis("loss on prose − base loss", "nat/token")
-    panel = Panel("Prose: deepest point and end", "Depth and end", Axis("", names=names), y, [Rule("y", 0, ""), *marks])
+        marks.append(Points(value, at, label, colour, marker, 6, x_error=error, legend=True))
+    x = Axis("loss on prose − base loss", "nat/token")
+    panel = Panel("Prose: deepest point and end", "Depth and end", x, Axis("", names=names), [Rule("x", 0, ""), *marks])
     return Chart("depth", "Depth of the gap", "95 % intervals over seeds.", [panel], columns=1)
 
 
