@@ -1,5 +1,5 @@
 #!/bin/sh
-# The streams of this study: 2 orders x 3 seeds x {no replay, a reservoir, the base's prose}, three stages each.
+# The streams of this study: 2 orders x 3 seeds x {no replay, a reservoir}, three stages each.
 # After `cptlab sweep experiments/domain_stream`. A stage that is finished is skipped, so the same command goes on.
 # Usage: sh experiments/domain_stream/streams.sh [key=value ...]
 set -e
@@ -13,5 +13,5 @@ stream() {
     tokens=409600 evaluation.points=4 evaluation.spacing=2 runs=runs/domain_stream/streams "$@"
 }
 stream replay=none "$@" & one=$!
-stream replay=reservoir,fixed replay.replay_share=0.25 "$@"
+stream replay=reservoir replay.replay_share=0.25 "$@"
 wait $one

@@ -114,7 +114,7 @@ def frontier_chart(found: Mapping[Way, BySeed], peak: float) -> Chart:
             if rate == 1:
                 line = np.array(sorted([(0.0, 0.0), *zip(x, y, strict=True)])).T
                 marks.append(Line(line[0], line[1], f"replay {share:.0%}", colour))
-            name = "plain, four LRs" if rate == 1 else f"MER, ε = {rate:g}"
+            name = "plain, three LRs" if rate == 1 else f"MER, ε = {rate:g}"
             legend = share == shares[0]
             marks.append(Points(x, y, name, colour, marker, 6, rate < 1, x_error, y_error, legend=legend))
     axes = Axis("learned: base loss − loss on code", "nat/token"), Axis("lost: loss − base loss on prose", "nat/token")

@@ -26,15 +26,15 @@ def test_the_stability_gap_is_asked_of_five_ways_and_five_seeds(file):
 
 
 @pytest.mark.parametrize("file", GRIDS)
-def test_every_mer_run_has_plain_replay_of_its_share_at_four_learning_rates(file):
+def test_every_mer_run_has_plain_replay_of_its_share_at_three_learning_rates(file):
     found = configs("replay_mer", file)
     rates = {}
     for c in found:
         if c.replay.variant_name == "fixed":
             rates.setdefault(c.replay.replay_share, set()).add(c.optimizer.peak_lr)
     mer = {c.replay.replay_share for c in found if c.replay.variant_name == "mer"}
-    assert mer == {0, 0.05, 0.25}
-    assert {len(rates[share]) for share in mer} == {4}
+    assert mer == {0, 0.25}
+    assert {len(rates[share]) for share in mer} == {3}
     assert set(rates) == {0, 0.01, 0.05, 0.1, 0.25, 0.5}
     assert all(c.steps % c.replay.every == 0 for c in found if c.replay.variant_name == "mer")
 
@@ -46,7 +46,7 @@ def test_every_height_of_the_rewarm_meets_every_share_of_replay(file):
         for c in configs("lr_rewarm", file)
     }
     usual = {(lr, share) for lr, share, length, _ in found if length == 40960}
-    assert len(usual) == 12
+    assert len(usual) == 8
     assert len({length for *_, length, _ in found}) == 3
     assert len({seed for *_, seed in found}) >= 3
 
