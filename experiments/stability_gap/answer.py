@@ -71,6 +71,16 @@ def describe(runs: BySeed, corpus: str) -> dict[str, Any]:
     }
 
 
+def prose_at_code(runs: BySeed, others: BySeed) -> dict[int, float]:
+    """Rise on prose of each run where its loss on code is what the other's ended with, between evaluations straight."""
+    found = {}
+    for seed, run in runs.items():
+        prose, code = (run.curves[corpus].loss - run.curves[corpus].loss[0] for corpus in ("general", "code"))
+        best = np.minimum.accumulate(code)  # a noisy step up is no return
+        found[seed] = float(np.interp(-change("code")(others[seed]), -best, prose))
+    return found
+
+
 def curves(ways: Mapping[str, BySeed]) -> Chart:
     """Both corpora along the runs."""
     panels = []
@@ -113,6 +123,11 @@ def main(path: str, target: Path) -> None:
             "code at the end": over_seeds(each(ways[one], change("code")), each(ways[other], change("code"))),
         }
         answer["compared"][f"{one} − {other}"] = {name: x.to_json() for name, x in differences.items()}
+    same_code = prose_at_code(ways["code only"], ways["anchor"])  # asked after the runs
+    answer["code only where it has learned what the anchor learns of code"] = {
+        "prose": over_seeds(same_code).to_json(),
+        "anchor − code only, prose": over_seeds(each(ways["anchor"], change("general")), same_code).to_json(),
+    }
     write_whole(target / "answer.json", answer)
     (target / "figures").mkdir(exist_ok=True)
     for chart in (curves(ways), depth_chart(answer["ways"])):
