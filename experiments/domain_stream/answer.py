@@ -106,7 +106,7 @@ def gain_chart(found: dict[str, dict[str, Any]]) -> Chart:
             x, y, np.array(one["gain"]["value"])[::-1], "gain", "nat/token", limits=(-bound, bound), symmetric=False
         )
         panels.append(Panel(name, f"Fall of the loss in each stage of {name}", *axes, [field]))
-    return Chart("gain", "Gain of each stage", "Fall of the loss [nat/token]: orange learned, blue lost.", panels, 3)
+    return Chart("gain", "Gain of each stage", "Fall of the loss [nat/token]: orange learned, blue lost.", panels)
 
 
 def final_chart(found: dict[str, dict[str, Any]], together: dict[str, Any]) -> Chart:

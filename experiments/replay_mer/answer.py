@@ -117,7 +117,7 @@ def frontier_chart(found: Mapping[Way, BySeed], peak: float) -> Chart:
             name = "plain, three LRs" if rate == 1 else f"MER, ε = {rate:g}"
             legend = share == shares[0]
             marks.append(Points(x, y, name, colour, marker, 6, rate < 1, x_error, y_error, legend=legend))
-    axes = Axis("learned: base loss − loss on code", "nat/token"), Axis("lost: loss − base loss on prose", "nat/token")
+    axes = Axis("fall of the loss on code", "nat/token"), Axis("rise of the loss on prose", "nat/token")
     panel = Panel("Lost against learned", "Every way", *axes, [Rule("y", 0, "", MUTED), *marks])
     return Chart("frontier", f"MER against smaller LRs than {peak:g}", "95 % intervals.", [panel], columns=1)
 
