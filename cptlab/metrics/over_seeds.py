@@ -8,7 +8,7 @@ of the differences. The base is the same in all of them, so nothing is said abou
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,6 +66,13 @@ def over_seeds(values: Mapping[int, float], minus: Mapping[int, float] | None = 
     each = [value - (minus[seed] if minus is not None else 0.0) for seed, value in sorted(values.items())]
     mean, low, high = t_interval(np.array(each), level)
     return OverSeeds(float(mean), float(low), float(high), len(each))
+
+
+def error_bars(found: Sequence[OverSeeds | Mapping[str, Any]]) -> tuple[Array, Array]:
+    """Values (n,) and their distances to the ends of the intervals (2, n), of means or of their to_json()."""
+    rows = [vars(one) if isinstance(one, OverSeeds) else one for one in found]
+    value, low, high = np.array([[row[end] for end in ("value", "low", "high")] for row in rows], float).T
+    return value, np.array([value - low, high - value])
 
 
 def by_setting(path: str, setting: Callable[[Mapping[str, Any]], Any]) -> dict[Any, dict[int, RunMetrics]]:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from cptlab.errors import UserError
-from cptlab.metrics.over_seeds import by_setting, change, each, mean_curve, over_seeds, t_interval
+from cptlab.metrics.over_seeds import by_setting, change, each, error_bars, mean_curve, over_seeds, t_interval
 
 T2, T3 = 4.302652729911275, 3.182446305284263  # quantile .975 of Student's t with 2 and 3 degrees of freedom
 
@@ -91,3 +91,10 @@ def test_two_runs_of_one_setting_and_seed_are_refused(runs):
     path = runs("b", 0.5, 0, rise=1)
     with pytest.raises(UserError, match=r"b and a are both 0\.5 with seed 0"):
         by_setting(path, share)
+
+
+def test_error_bars_are_distances_from_the_means():
+    one = over_seeds({0: 1.0, 1: 2.0, 2: 3.0})
+    value, error = error_bars([one, {"value": 1.0, "low": 0.5, "high": 3.0}])
+    np.testing.assert_allclose(value, [2, 1])
+    np.testing.assert_allclose(error, [[T2 / np.sqrt(3), 0.5], [T2 / np.sqrt(3), 2.0]])
