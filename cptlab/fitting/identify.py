@@ -73,7 +73,7 @@ def _levels_sentence(name: str, levels, count: int) -> str:
     number = WORDS[count] if count < len(WORDS) else str(count)
     what = f"distinct value{'s' * (count != 1)} of {name}"
     if count == 1:
-        return f"{number} {what}: {', '.join(levels.parameters)} cannot be known and were fixed."
+        return f"{number} {what}: {', '.join(levels.parameters)} cannot be known and stayed fixed."
     if count < levels.wanted:
         return f"{number} {what} leave {', '.join(levels.confounded)} unidentified."
     return ""
