@@ -2,7 +2,9 @@
 
 import difflib
 import importlib.util
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 
 class UserError(ValueError):
@@ -28,3 +30,20 @@ def require(package: str, what: str, extra: str) -> None:
     """UserError unless the optional `package` is installed; it is not imported."""
     if importlib.util.find_spec(package) is None:
         raise UserError(f"{what} needs the package {package}, which is not installed; pip install 'cptlab[{extra}]'")
+
+
+@contextmanager
+def one_sentence() -> Iterator[None]:
+    """For scripts (a study's answer.py): a user's mistake is its sentence and exit code 2, without a traceback."""
+    try:
+        yield
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+
+
+def argument(number: int, what: str) -> str:
+    """The n-th argument of a script's command line. UserError where it is missing."""
+    if len(sys.argv) <= number:
+        raise UserError(f"{sys.argv[0]} needs {what} as its argument {number}")
+    return sys.argv[number]

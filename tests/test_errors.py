@@ -2,7 +2,7 @@
 
 import pytest
 
-from cptlab.errors import UserError, closest
+from cptlab.errors import UserError, argument, closest, one_sentence
 from cptlab.training.attention.choice import ATTENTIONS
 from cptlab.training.machine import Machine
 
@@ -26,3 +26,13 @@ def test_what_is_near_to_none_is_told_all(given):
 def test_an_unknown_attention_is_told_the_nearest():
     with pytest.raises(UserError, match=r"machine\.attention is flash\. Did you mean flash_attention_2\?"):
         Machine(attention="flash")
+
+
+def test_a_mistake_in_a_script_is_one_sentence_and_exit_code_2(monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["answer.py", "runs/mine"])
+    with one_sentence():
+        assert argument(1, "the folder of the runs") == "runs/mine"
+    with pytest.raises(SystemExit) as ended, one_sentence():
+        argument(2, "the answer's place")
+    assert ended.value.code == 2
+    assert capsys.readouterr().err == "error: answer.py needs the answer's place as its argument 2\n"

@@ -137,7 +137,9 @@ def test_one_size_is_fitted_with_its_parameters_named_as_unknown(tmp_path):
     where(num_params=3e5).to_csv(tmp_path / "table.csv", index=False)
     got = run_fit_law(*LENT[1:], f"source.path={tmp_path / 'table.csv'}", f"out={tmp_path / 'fit'}", "heldout=false")
     assert got.returncode == 0, got.stderr
-    assert "one distinct value of num_params: A, alpha cannot be known and stayed fixed." in " ".join(got.stdout.split())
+    assert "one distinct value of num_params: A, alpha cannot be known and stayed fixed." in " ".join(
+        got.stdout.split()
+    )
 
 
 def test_rows_without_a_loss_are_left_out_and_counted(tmp_path):

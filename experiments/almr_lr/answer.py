@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 import cptlab
+from cptlab.errors import argument, one_sentence
 from cptlab.fitting.fit import Fit
 from cptlab.laws.almr_lr import AlmrLr
 from cptlab.laws.base import Array
@@ -183,4 +184,5 @@ def main(path: str, checked: str = "") -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    with one_sentence():
+        main(argument(1, "the folder of the runs"), *sys.argv[2:])

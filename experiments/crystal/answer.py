@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from cptlab.errors import argument, one_sentence
 from cptlab.metrics.of_run import RunMetrics
 from cptlab.metrics.over_seeds import BySeed, OverSeeds, by_setting, each, over_seeds, t_interval
 from cptlab.records.run import write_whole
@@ -120,4 +121,5 @@ def main(path: str, target: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]) if len(sys.argv) > 2 else Path(__file__).parent)
+    with one_sentence():
+        main(argument(1, "the folder of the runs"), Path(sys.argv[2]) if len(sys.argv) > 2 else Path(__file__).parent)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from cptlab.errors import argument, one_sentence
 from cptlab.metrics.over_seeds import by_setting, change, each, error_bars, over_seeds, t_interval
 from cptlab.metrics.streams import stages_of_runs
 from cptlab.metrics.transfer import Transfer, transfer
@@ -156,4 +157,6 @@ def main(path: Path, target: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]) if len(sys.argv) > 2 else Path(__file__).parent)
+    with one_sentence():
+        runs = Path(argument(1, "the folder of the runs"))
+        main(runs, Path(sys.argv[2]) if len(sys.argv) > 2 else Path(__file__).parent)

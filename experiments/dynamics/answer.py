@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 import cptlab
+from cptlab.errors import argument, one_sentence
 from cptlab.fitting.fit import Fit
 from cptlab.laws.base import Array
 from cptlab.records.observations import Observations
@@ -185,4 +186,6 @@ def main(runs: str, target: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]) if len(sys.argv) > 2 else Path(__file__).parent / "answer.json")
+    with one_sentence():
+        runs = argument(1, "the folder of the runs")
+        main(runs, Path(sys.argv[2]) if len(sys.argv) > 2 else Path(__file__).parent / "answer.json")

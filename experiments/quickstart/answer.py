@@ -12,6 +12,7 @@ import numpy as np
 
 from cptlab.decisions.recommend import recommend
 from cptlab.decisions.tradeoff import Tradeoff
+from cptlab.errors import argument, one_sentence
 from cptlab.fitting.fit import Fit, fit
 from cptlab.laws.dcpt import DCPT
 from cptlab.records.read_runs import Runs
@@ -79,4 +80,5 @@ def main(folder: Path, runs: str, checks: str = "") -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), *sys.argv[2:])
+    with one_sentence():
+        main(Path(argument(1, "the folder of the fit")), *sys.argv[2:])

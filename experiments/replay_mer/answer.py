@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from cptlab.errors import argument, one_sentence
 from cptlab.metrics.over_seeds import BySeed, OverSeeds, by_setting, change, each, error_bars, over_seeds
 from cptlab.records.run import write_whole
 from cptlab.report.marks import Axis, Chart, Line, Mark, Panel, Points, Rule
@@ -156,4 +157,5 @@ def main(path: str, target: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]) if len(sys.argv) > 2 else Path(__file__).parent)
+    with one_sentence():
+        main(argument(1, "the folder of the runs"), Path(sys.argv[2]) if len(sys.argv) > 2 else Path(__file__).parent)

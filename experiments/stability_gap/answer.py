@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from cptlab.errors import argument, one_sentence
 from cptlab.metrics.of_run import RunMetrics
 from cptlab.metrics.over_seeds import BySeed, OverSeeds, by_setting, change, each, error_bars, mean_curve, over_seeds
 from cptlab.metrics.stability_gap import StabilityGap
@@ -135,4 +136,5 @@ def main(path: str, target: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]) if len(sys.argv) > 2 else Path(__file__).parent)
+    with one_sentence():
+        main(argument(1, "the folder of the runs"), Path(sys.argv[2]) if len(sys.argv) > 2 else Path(__file__).parent)
