@@ -55,7 +55,15 @@ def test_a_signal_before_training_ends_the_process_at_once():
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 
-def test_a_second_ctrl_c_does_not_wait():
+@pytest.fixture
+def ctrl_c():
+    """Handled as in a terminal; a shell's background job, in which tests may run, ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_a_second_ctrl_c_does_not_wait(ctrl_c):
     with Stop() as stop:
         stop.training = True
         signal.raise_signal(signal.SIGINT)
