@@ -60,6 +60,7 @@ HOMES_OF = {
         "training/network.py",
         "training/parallel/streaming.py",
         "training/build.py",
+        "training/cpu/linear.py",
         "training/cpu/rms_norm.py",
         "training/attention/install.py",
         "training/attention/sdpa.py",

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
+from transformers import PreTrainedModel
 
 SMALLEST = 128  # N and K at least
 
@@ -66,8 +67,13 @@ class OneDnnLinear(nn.Linear):
 
 
 def use_onednn(model: nn.Module) -> int:
-    """Let every plain linear layer of the model do so, in place; the number of those that will."""
-    plain = [each for each in model.modules() if type(each) is nn.Linear and min(each.weight.shape) >= SMALLEST]
+    """Let every plain linear layer of the model do so, in place; the number of those that will.
+
+    Not the head: the loss takes its matrix and makes the logits a chunk at a time.
+    """
+    head = model.get_output_embeddings() if isinstance(model, PreTrainedModel) else None
+    linear = [each for each in model.modules() if type(each) is nn.Linear and each is not head]
+    plain = [each for each in linear if min(each.weight.shape) >= SMALLEST]
     for module in plain:
         module.__class__ = OneDnnLinear
     return len(plain)

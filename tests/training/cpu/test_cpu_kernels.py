@@ -10,7 +10,7 @@ from transformers.models.llama.modeling_llama import LlamaRMSNorm
 
 from cptlab.models.tiny import Tiny
 from cptlab.training.cpu import linear
-from cptlab.training.cpu.linear import OneDnnLinear, has_onednn, use_onednn
+from cptlab.training.cpu.linear import SMALLEST, OneDnnLinear, has_onednn, use_onednn
 from cptlab.training.cpu.rms_norm import CpuRMSNorm, use_cpu_norms
 from cptlab.training.machine import Machine
 from cptlab.training.network import Network
@@ -98,13 +98,14 @@ def test_the_gradient_of_the_norm_is_that_of_its_formula():
 @pytest.mark.filterwarnings("ignore:.*torch.jit.script_method:DeprecationWarning")
 @pytest.mark.parametrize(("compile", "norm"), [("none", CpuRMSNorm), ("blocks", LlamaRMSNorm)])
 def test_a_machine_without_a_gpu_takes_them_and_trains_the_same_weights(compile, norm):
-    model = Tiny(size="1m").build(vocab_size=64, sequence_length=16, seed=0)
+    model = Tiny(size="1m").build(vocab_size=SMALLEST, sequence_length=16, seed=0)
     rows = {name: torch.arange(32).reshape(2, 16) for name in ("input_ids", "labels")}
     rows["position_ids"] = torch.arange(16).expand(2, 16)
     networks = [Network(each, CLM()).train() for each in (model, copy.deepcopy(model))]
     arrange(networks[0], Machine(compile=compile), SimpleNamespace(strategy=None))  # type: ignore[arg-type]
     kinds = {type(each) for each in model.modules()}
     assert {norm, OneDnnLinear} <= kinds
+    assert type(model.get_output_embeddings()) is nn.Linear  # else the loss would hold all logits at once
     if compile == "none":
         for network in networks:
             network(network.inputs(rows))[0].backward()
