@@ -14,6 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from cptlab.training.cpu.linear import product, suits
+
 IGNORE = -100
 CHUNK_LOGITS = {"cpu": 1 << 21, "cuda": 1 << 29}  # logits of one chunk: 8 MB in fp32, measured; 1 GB in bf16
 
@@ -52,6 +54,7 @@ class _Loss(torch.autograd.Function):
         target, scale = labels.clamp(min=0), torch.where(counted, scale, 0.0).float()
         passes = fused_passes() if device == "cuda" else eager_passes
         memory = hidden.new_empty((min(rows, len(hidden)), len(weight)), dtype=dtype)  # of the logits of every chunk
+        by_onednn = device == "cpu" and suits(hidden, head)
         for start in range(0, len(hidden), rows):
             part = slice(start, start + rows)
             state = hidden[part].to(dtype)
@@ -62,7 +65,7 @@ class _Loss(torch.autograd.Function):
             if grad is None:
                 continue
             if grad_hidden is not None:
-                grad_hidden[part] = grad @ head
+                grad_hidden[part] = product(grad, head.T) if by_onednn else grad @ head
             if grad_weight is not None:
                 if dtype == torch.float32:
                     grad_weight.addmm_(grad.T, state)
