@@ -42,7 +42,7 @@ class Evaluation:
         if self.rows < 1 or self.points < 1:
             raise UserError(f"evaluation: rows={self.rows}, points={self.points} must be 1 or more")
         if self.batch_rows < 0:
-            raise UserError(f"evaluation.batch_rows is {self.batch_rows}; it must be 1 or more, or 0 (as many as fit)")
+            raise UserError(f"evaluation.batch_rows is {self.batch_rows}; it must be 1 or more, or 0 for the default")
         if self.spacing <= 1:
             raise UserError(f"evaluation.spacing is {self.spacing}; it must be above 1")
 

@@ -112,7 +112,7 @@ def attempt(
         if is_out_of_memory(error):
             reason = out_of_memory(config, facts, model.config, is_measuring(error))
         status, failure = FAILED, {REPEATS: isinstance(error, NotFiniteError)}
-        reason = first_failure(reason)
+        reason = first_failure(reason, point.run_id)
         tell_failure(reason)
     progress.close()
     if throughput:

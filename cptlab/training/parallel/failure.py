@@ -11,8 +11,11 @@ from cptlab.training.parallel.ranks import is_first_process
 KEY = "cptlab/failure"
 
 
-def first_failure(reason: str) -> str:
-    """This process fails with `reason`; that of the first that failed. To the others it is a connection that closed."""
+def first_failure(reason: str, run_id: str) -> str:
+    """This process fails with `reason`; that of the first that failed. To the others it is a connection that closed.
+
+    run_id: the points of a multirun share their processes, and what these keep together.
+    """
     import torch.distributed as dist
 
     if not (dist.is_available() and dist.is_initialized()):
@@ -20,7 +23,7 @@ def first_failure(reason: str) -> str:
     own = f"{dist.get_rank()}: {reason}"
     try:
         store = dist.distributed_c10d._get_default_store()
-        rank, first = store.compare_set(KEY, "", own).decode().split(": ", 1)
+        rank, first = store.compare_set(f"{KEY}/{run_id}", "", own).decode().split(": ", 1)
     except RuntimeError:  # the process that keeps what they share has gone
         return reason
     return reason if first == reason or rank == str(dist.get_rank()) else f"process {rank}: {first}"
