@@ -1,7 +1,8 @@
 """Matrix products of linear layers by oneDNN, where torch would take MKL: fp32, on a CPU, matrices of 128 or more.
 
 Torch sends fp32 products to MKL alone. On an AMD EPYC with AVX-512 oneDNN makes X W^T and G W 1.07 to 1.37 times as
-fast from 128 on and small ones slower (`benchmarks/cpu_kernels.py`); G^T X, which was not faster, stays with torch. Shapes: X (..., K), W (N, K), G (..., N).
+fast from 128 on and small ones slower (`benchmarks/cpu_kernels.py`); G^T X, which was not faster, stays with torch.
+Shapes: X (..., K), W (N, K), G (..., N).
 """
 
 from __future__ import annotations
