@@ -72,6 +72,7 @@ def plan_later(config: TrainConfig, corpora: Corpora, before: TokenStream) -> To
     """The order of a stage whose base is not trained yet. UserError for what its own opening would refuse."""
     refuse_learning(config.mixture, config.replay, config.steps, "stream")
     config.regularizer.check_data(list(corpora.corpora), config.data.general, None)
+    config.objective.token_weights(list(corpora.corpora))
     return order_of(config, corpora, Earlier(before, config.stage.buffer == "stream"))
 
 

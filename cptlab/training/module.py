@@ -69,6 +69,7 @@ class CPTModule(L.LightningModule):
         self.gradient_norm: Tensor | None = None
         self.meter: Throughput | None = None
         self.corpus_losses: CorpusLosses | None = None
+        self.token_weights: Tensor | None = None  # of each corpus, fp32; None = 1
         self.projection: Projection | None = None  # of the gradients of groups of rows (`continual.py`)
         self.teacher: Teacher | None = None  # the base's answers (`continual.py`)
 
@@ -103,11 +104,11 @@ class CPTModule(L.LightningModule):
             self.meter.step_done(self.tokens_per_step)
 
     def backward_passes(self, batch: list[Inputs]) -> Tensor:
-        """Gradients of the mean over all labels of these passes on all ranks, added to those that are there.
+        """Gradients of the weighted mean over all labels of these passes on all ranks, added to those that are there.
 
         Returns this rank's share of the mean, times the number of ranks: ().
         """
-        count = torch.stack([(part["labels"] >= 0).sum() for part in batch]).sum()
+        count = torch.stack([self._weighted(part, part["labels"] >= 0).sum() for part in batch]).sum()
         if self.trainer.world_size > 1:
             count = self.trainer.strategy.reduce(count.float(), reduce_op="sum")
         scale = self.trainer.world_size / count  # ranks' gradients are averaged
@@ -116,12 +117,23 @@ class CPTModule(L.LightningModule):
             if self.teacher:
                 self.teacher.tell(self, part)
             with self._synced(number == len(batch) - 1):
-                loss, losses = self(part, scale)
+                loss, losses = self(part, self._weighted(part, scale))
                 self.manual_backward(loss)
             if self.corpus_losses:
                 self.corpus_losses.add(losses, part["labels"], part["corpus"])
             total += loss.detach()
         return total
+
+    def weigh(self, weights: list[float] | None) -> None:
+        """A token counts as much as `weights` say of its corpus, in the order of Batch.corpus; None = 1."""
+        self.token_weights = None if weights is None else torch.tensor(weights)
+
+    def _weighted(self, part: Inputs, values: Tensor) -> Tensor:
+        """Times the weights of the tokens of a pass, (B, 1)."""
+        if self.token_weights is None:
+            return values
+        self.token_weights = self.token_weights.to(self.device)
+        return values * self.token_weights[part["corpus"], None]
 
     def on_train_batch_start(self, batch: list[Inputs], batch_idx: int) -> None:
         """The batch is there."""

@@ -70,6 +70,7 @@ def open_point(config: TrainConfig, known: dict[str, Any] | None = None, here: b
     trunk = open_trunk(config, corpora, base)
     stream = order_of(config, corpora, earlier_of(config, corpora, base))
     config.regularizer.check_data(list(corpora.corpora), config.data.general, weights)
+    config.objective.token_weights(list(corpora.corpora))
     if trunk:
         refuse_other_order(config, stream)
     identity = identify(given, corpora, given_base, trunk.of_branch() if trunk else None)

@@ -50,6 +50,7 @@ def fit_steps(
         Network(model, config.objective, attention), config.optimizer, config.lr_schedule, stream.tokens_per_step,
         config.tokens_total, machine.micro_rows, lambda network, trainer: arrange(network, machine, trainer, weights),
     )  # fmt: skip
+    module.weigh(config.objective.token_weights(stream.names))
     module.network.by_document &= machine.compile == "none"
     against_forgetting = continual(config, module, stream, recorder.folder.path)
     module.meter = recorder.progress.meter = meter_of(config, model)

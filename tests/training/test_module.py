@@ -5,13 +5,14 @@ import pytest
 import torch
 from transformers import Gemma2Config, Gemma2ForCausalLM, GPT2Config, GPT2LMHeadModel
 
+from cptlab.errors import UserError
 from cptlab.models.tiny import Tiny
 from cptlab.records.run import read_rows
 from cptlab.sweeps.preflight import compose_point
 from cptlab.training.machine import Machine
 from cptlab.training.network import Network
 from cptlab.training.objective import CLM
-from cptlab.training.run import train_point
+from cptlab.training.run import open_point, train_point
 
 
 def losses(study, folder, *more):
@@ -26,6 +27,40 @@ def test_accumulated_gradients_give_the_losses_of_the_whole_batch(study, tmp_pat
     cut = losses(study, tmp_path / "cut", f"machine.micro_rows={rows}")
     assert np.abs(cut - whole).max() < 1e-5
     assert np.abs(whole - whole[0]).max() > 1e-3  # it does train
+
+
+def weighted(weights, *more):
+    return ["objective=weighted", f"objective.weights={weights}", "mixture.domain_share=0.5", *more]
+
+
+def test_equal_weights_change_nothing_and_a_weighted_mean_is_that_of_the_whole_step(study, tmp_path):
+    plain = losses(study, tmp_path / "plain", "mixture.domain_share=0.5")
+    equal = losses(study, tmp_path / "equal", *weighted("{prose: 3, sums: 3}"))
+    assert np.abs(equal - plain).max() < 1e-5
+    heavy = losses(study, tmp_path / "heavy", *weighted("{sums: 5}"))
+    cut = losses(study, tmp_path / "cut", *weighted("{sums: 5}", "machine.micro_rows=1"))
+    assert np.abs(cut - heavy).max() < 1e-5
+    assert np.abs(heavy - plain).max() > 1e-3
+
+
+def test_a_weight_that_leaves_the_others_nothing_trains_on_the_rows_of_its_corpus_alone(study, tmp_path):
+    """Half of 4 rows a step are sums; with all of the weight on them, the steps are those of 2 rows of sums alone."""
+    heavy = losses(study, tmp_path / "heavy", *weighted("{sums: 1e9}", "regularizer=none"))
+    alone = losses(study, tmp_path / "alone", "mixture=domain_only", "rows_per_step=2", "tokens=320")
+    assert np.abs(heavy - alone).max() < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("weights", "words"),
+    [
+        ("{sum: 2}", r"names sum, which is none of the corpora\..*sums"),
+        ("{sums: 0}", "sums is 0; it must be above 0"),
+        ("{}", "is empty"),
+    ],
+)
+def test_weights_that_mean_nothing_are_refused(study, tmp_path, weights, words):
+    with pytest.raises(UserError, match=words):
+        open_point(compose_point([*study, f"runs={tmp_path}", *weighted(weights)]))
 
 
 def test_workers_that_read_ahead_change_nothing(study, tmp_path):
