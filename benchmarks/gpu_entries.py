@@ -9,7 +9,7 @@ import warnings
 from types import SimpleNamespace
 
 import numpy as np
-from gpu_shapes import SHAPES, TINY, Llama
+from gpu_shapes import PEAK_FLOPS, SHAPES, TINY, Llama
 
 WARM, TIMED = 4, 8  # steps: compilation and the allocator, then the clock
 
@@ -59,7 +59,7 @@ def figures(shape: Llama, seconds: list[float]) -> dict:
     import torch
 
     rate = (len(seconds) - 1) * shape.rows * shape.length / (seconds[-1] - seconds[0])
-    found = {"tokens_per_second": rate, "mfu": rate * shape.flops_per_token / 989e12}
+    found = {"tokens_per_second": rate, "mfu": rate * shape.flops_per_token / PEAK_FLOPS}
     if torch.cuda.is_available():
         found["peak_gb"] = torch.cuda.max_memory_allocated() / 1e9
     return found
