@@ -50,11 +50,7 @@ def adaptive(
     ):
         if value < least:
             raise UserError(f"--{name} is {value}; it must be {least} or more")
-    runs = runs_folder(study.points[0])
-    config = compose_fit([f"source.path={runs}", *study.law, *study.question])
-    if "share" not in config.question.needs:
-        raise UserError(f"{study.file}: its question chooses no share, which is all that --adaptive can choose")
-    asked = asked_of(study, config.question)
+    config, asked = read_asked(study)
     budget = asked.flops if budget is None else budget
     config.question.num_params, config.question.tokens = asked.num_params, asked.tokens
     first = start(asked.space, max(NEEDED, count), asked.num_params)
@@ -67,19 +63,39 @@ def adaptive(
             choices.add(first)
         wanted = choices.points
         while True:
-            points = [asked.overrides_of(point) for point in wanted]
-            chosen = replace(study, points=points, law=(), question=(), bases=None)
-            if sweep(chosen, workers, per_gpu, retries, kept=kept):
+            if sweep(of_points(study, asked, wanted), workers, per_gpu, retries, kept=kept):
                 say(f"{study.name}: a chosen run failed, so nothing more is chosen; the same command tries it again")
                 return 1
             wanted, why = _next(config, asked, choices, tolerance, budget, count)
             if not wanted:
                 spent = f"{len(choices.points)} runs cost {cost(choices.points):.3g} FLOPs"
                 say(f"{study.name}: {why}; {spent} (the whole grid: {asked.flops:.3g})")
-                say(f"next: {study.fit_command(str(runs))}")
+                say(f"next: {study.fit_command(str(runs_folder(study.points[0])))}")
                 return 0
             say(f"{study.name}: {why}")
             choices.add(wanted)
+
+
+def read_asked(study: Study) -> tuple[FitConfig, Asked]:
+    """How the study is fitted, and the point that its question asks about. UserError if it chooses no share."""
+    config = compose_fit([f"source.path={runs_folder(study.points[0])}", *study.law, *study.question])
+    if "share" not in config.question.needs:
+        raise UserError(f"{study.file}: its question chooses no share, which is all that --adaptive can choose")
+    return config, asked_of(study, config.question)
+
+
+def of_points(study: Study, asked: Asked, points: Sequence[Point]) -> Study:
+    """The study with these points alone."""
+    overrides = [asked.overrides_of(point) for point in points]
+    return replace(study, points=overrides, law=(), question=(), bases=None, branches=False)
+
+
+def chosen_study(study: Study) -> Study:
+    """What an adaptive sweep of the study has chosen so far. UserError if it was not begun."""
+    asked = read_asked(study)[1]
+    if not (points := read_choices(study, asked).points):
+        raise UserError(f"{study.name}: nothing is chosen yet; `cptlab sweep --adaptive {study.file}` begins it")
+    return of_points(study, asked, points)
 
 
 def _next(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from pathlib import Path
 
 from cptlab.design.asked import Asked
 from cptlab.errors import UserError
 from cptlab.records.run import RunFolder
+from cptlab.sweeps.bases import link_to
 from cptlab.sweeps.index import checked_points, known_points
 from cptlab.sweeps.study import Study, read_study
 from cptlab.sweeps.sweep import make_bases, sweep
@@ -31,13 +31,8 @@ def make_base(
     if link not in points:
         named = ", ".join(map(str, points))
         raise UserError(f"the base {link} of the asked size is none that {bases.grid} makes ({named})")
-    one = replace(grid, points=[points[link]], law=(), question=())
+    one = replace(grid, points=[points[link]], law=(), question=(), branches=False)
     if sweep(one, workers, per_gpu, retries, kept=kept):
         raise UserError(f"the base {link} failed; {study.name} was not started")
     (run,) = known_points(one.points) or checked_points(one.points)
-    link.parent.mkdir(parents=True, exist_ok=True)
-    if link.is_symlink():
-        link.unlink()
-    elif link.exists():
-        raise UserError(f"{link} is there and no finished run; move it away, a link to {run.path} goes there")
-    link.symlink_to(os.path.relpath(run.path, link.parent))
+    link_to(link, run.path)

@@ -1,6 +1,6 @@
 """`cptlab next STUDY_OR_RUNS [question=... law=...]`: which runs to train next, or that there are enough.
 
-`cptlab sweep --adaptive STUDY` trains them, round after round.
+`cptlab sweep --adaptive STUDY` trains them, round after round; `cptlab status --adaptive STUDY` says how far it is.
 """
 
 from __future__ import annotations
@@ -41,8 +41,9 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
 
 
 def add_adaptive(commands: argparse._SubParsersAction) -> None:
-    """Add the options of an adaptive sweep to `sweep`, which is declared before."""
-    sweep = commands.choices["sweep"]
+    """Add the options of an adaptive sweep to `sweep` and `status`, which are declared before."""
+    sweep, status = commands.choices["sweep"], commands.choices["status"]
+    status.add_argument("--adaptive", action="store_true", help="of the shares that `sweep --adaptive` has chosen")
     sweep.add_argument("--adaptive", action="store_true", help="choose the shares to train one after the other")
     for name, (kind, words) in ADAPTIVE.items():
         sweep.add_argument(f"--{name}", type=kind, default=None, help=f"with --adaptive: {words}")
@@ -50,16 +51,29 @@ def add_adaptive(commands: argparse._SubParsersAction) -> None:
 
 def chooses(options: argparse.Namespace) -> bool:
     """Whether a command of `cptlab` is run here. UserError for an option of --adaptive without it."""
-    if options.command != "sweep" or options.adaptive:
-        return options.command in ("next", "sweep")
+    if options.command == "next" or getattr(options, "adaptive", False):
+        return True
+    if options.command != "sweep":
+        return False
     if given := [name for name in ADAPTIVE if getattr(options, name) is not None]:
         raise UserError(f"--{given[0]} is for choosing runs; give --adaptive too")
     return False
 
 
 def run(options: argparse.Namespace, overrides: list[str]) -> int:
-    """`next` or `sweep --adaptive`; returns the exit code."""
-    return run_next(options, overrides) if options.command == "next" else run_adaptive(options, overrides)
+    """`next`, `sweep --adaptive` or `status --adaptive`; returns the exit code."""
+    commands = {"next": run_next, "sweep": run_adaptive, "status": run_status}
+    return commands[options.command](options, overrides)
+
+
+def run_status(options: argparse.Namespace, overrides: list[str]) -> int:
+    """Where the chosen runs are."""
+    from cptlab.design.adaptive import chosen_study
+    from cptlab.sweeps.cli import planned_of, status
+    from cptlab.sweeps.study import read_study
+
+    study = chosen_study(read_study(options.study, overrides))
+    return status(study, planned_of(study), options)
 
 
 def run_adaptive(options: argparse.Namespace, overrides: list[str]) -> int:

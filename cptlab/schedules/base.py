@@ -5,7 +5,7 @@ starts); a step knows nothing but its own clock, so a run that goes on, or branc
 """
 
 from abc import ABC, abstractmethod
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, dataclass, fields, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -23,6 +23,7 @@ class Schedule(ABC):
     warmup_tokens: float = 0.0  # [token] linear rise to the peak, >= 0
 
     later: ClassVar[tuple[str, ...]] = ()  # fields that came after the first records, which lack them
+    end: ClassVar[str] = ""  # field of the final decay; with 0 there it is the trunk that runs of every length share
 
     def __post_init__(self) -> None:
         zero_or_more("lr_schedule.warmup_tokens", self.warmup_tokens)
@@ -58,6 +59,15 @@ class Schedule(ABC):
                 f"lr_schedule.warmup_tokens is {self.warmup_tokens:g} but the run has only tokens={tokens_total:g};"
                 " shorten the warm-up or lengthen the run"
             )
+
+    def shared_steps(self, tokens_per_step: int, tokens_total: int) -> int:
+        """Steps before the final decay, whose LR a longer run has too; without `end` in the schedule none."""
+        if not self.end:
+            return 0
+        clock = np.arange(1, tokens_total // tokens_per_step + 1, dtype=np.float64) * tokens_per_step
+        endless = replace(self, **{self.end: 0.0})
+        apart = np.flatnonzero(self.factor(clock, tokens_total) != endless.factor(clock, tokens_total))
+        return int(apart[0]) if len(apart) else len(clock)
 
     def after(self, final_lr: float | None, peak_lr: float) -> "Schedule":
         """This schedule in a run from a base whose LR ended at `final_lr` (None: not known), with this peak."""

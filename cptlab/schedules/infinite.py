@@ -1,6 +1,7 @@
 """Infinite schedule (Ibrahim et al. 2024, arXiv 2403.08763): no length is fixed until the last anneal."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -25,6 +26,8 @@ class Infinite(Schedule):
     floor: float = 0.1  # final LR over peak LR, in [0, constant]
     cooldown: str = "cosine"  # cosine, inverse_sqrt, linear, 1-sqrt, exponential
     anneal: str = "exponential"  # exponential, linear, 1-sqrt, cosine, inverse_sqrt
+
+    end: ClassVar = "anneal_share"
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -1,6 +1,7 @@
 """Trapezoid (Zhai et al. 2022, arXiv 2106.04560): as WSD, but rise and fall are given in tokens."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -15,6 +16,8 @@ class Trapezoid(Schedule):
 
     decay_tokens: float = 0.0  # [token] of the final decay, >= 0
     floor: float = 0.0  # final LR over peak LR, in [0, 1]
+
+    end: ClassVar = "decay_tokens"
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -21,6 +21,7 @@ class WSD(Schedule):
     decay: str = "linear"  # linear, 1-sqrt, exponential, cosine, inverse_sqrt
 
     later: ClassVar = ("decay",)
+    end: ClassVar = "decay_share"
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -14,10 +14,14 @@ import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cptlab.errors import UserError, closest
 from cptlab.records.run import RunFolder
 from cptlab.sweeps.values import value_text
+
+if TYPE_CHECKING:
+    from cptlab.sweeps.study import Study
 
 KEYS = ("command", "makes", "grid", "as")
 
@@ -43,17 +47,14 @@ class Bases:
 
         return [self._link_of(point) for point in read_study(self.grid, []).points]
 
-    def make(self, train: Callable[[Path], list[tuple[list[str], Path]]]) -> None:
-        """Make what is missing. train: trains a study file, returns (overrides, run folder) of each point."""
+    def make(self, train: Callable[[Study], list[Path]]) -> None:
+        """Make what is missing. train: trains a study, returns the run folder of each point."""
         if self.grid is not None:
-            for point, run in train(self.grid):
-                link = self._link_of(point)
-                link.parent.mkdir(parents=True, exist_ok=True)
-                if link.is_symlink():
-                    link.unlink()
-                elif link.exists():
-                    raise UserError(f"{link} is there and no finished run; move it away, a link to {run} goes there")
-                link.symlink_to(os.path.relpath(run, link.parent))
+            from cptlab.sweeps.study import read_study
+
+            study = read_study(self.grid, [])
+            for point, run in zip(study.points, train(study), strict=True):
+                link_to(self._link_of(point), run)
         else:
             try:
                 code = subprocess.run(shlex.split(self.command), check=False).returncode
@@ -75,6 +76,16 @@ class Bases:
             if name not in values:
                 raise UserError(f"bases.as names {{{name}}}, which a point of {self.grid} does not set")
         return Path(re.sub(r"{([^}]*)}", lambda name: values[name[1]], self.link))
+
+
+def link_to(link: Path, run: Path) -> None:
+    """Let a run folder appear at `link`. UserError where something else is."""
+    link.parent.mkdir(parents=True, exist_ok=True)
+    if link.is_symlink():
+        link.unlink()
+    elif link.exists():
+        raise UserError(f"{link} is there and no finished run; move it away, a link to {run} goes there")
+    link.symlink_to(os.path.relpath(run, link.parent))
 
 
 def read_bases(content: object, file: Path) -> Bases | None:

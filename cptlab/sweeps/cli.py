@@ -48,16 +48,20 @@ def run(options: argparse.Namespace, overrides: list[str]) -> int:
         if getattr(options, name, least) < least:
             raise UserError(f"--{name.replace('_', '-')} is {getattr(options, name)}; it must be {least} or more")
     from cptlab.sweeps.study import read_study
+    from cptlab.sweeps.trunks import Trunks, with_branches
 
     study = read_study(options.study, overrides)
     if options.command == "sweep":
         from cptlab.sweeps.sweep import sweep
 
         return sweep(study, options.workers, options.per_gpu, options.retries, options.dry_run)
-    points = planned_of(study)
-    if options.command == "plan":
-        return plan(study, points, options)
-    return status(study, points, options)
+    study = with_branches(study)
+    trunks = study.bases if isinstance(study.bases, Trunks) else None
+    first = trunks.study if trunks and trunks.missing() else study  # branches cannot be opened before their trunks
+    code = (plan if options.command == "plan" else status)(first, planned_of(first), options)
+    if trunks and options.command == "plan":
+        print(f"{study.name}: {trunks.saving()}")
+    return code
 
 
 def planned_of(study: Study) -> list[PlannedPoint]:

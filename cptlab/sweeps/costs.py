@@ -25,10 +25,10 @@ class Cost:
 
 
 def cost_of(point: PlannedPoint, rates: Rates) -> Cost:
-    """Of one whole run; disk is what stays."""
+    """Of all that the run trains itself; disk is what stays."""
     seconds = rates.seconds(point)
     hours = None if seconds is None else seconds / 3600 * point.devices
-    return Cost(point.tokens, point.flops, hours, point.kept)
+    return Cost(point.trained, point.flops, hours, point.kept)
 
 
 def total(points: list[PlannedPoint], rates: Rates) -> Cost:

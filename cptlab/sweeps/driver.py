@@ -26,19 +26,19 @@ ELSEWHERE = 2.0  # [s] between two looks at points that other processes train
 class Driver:
     """One sweep. report: called with each outcome; say: shows a line; retries: further tries of a failed point.
 
-    workers: a nursery that loads its libraries already; it is closed at the end unless it is to be kept.
+    workers: a nursery that loads its libraries already, for its maker to close; one that is made here ends here.
     """
 
     def __init__(
         self, jobs: Iterable[Job], seats: Seats, report: Callable[[Outcome], None], say: Callable[[str], None],
-        retries: int = 0, workers: Workers | None = None, keep: bool = False,
+        retries: int = 0, workers: Workers | None = None,
     ) -> None:  # fmt: skip
         self.pending, self.seats, self.report, self.say, self.retries = list(jobs), seats, report, say, retries
         self.running: dict[int, Job] = {}
         self.elsewhere: dict[int, Job] = {}
         self.outcomes: list[Outcome] = []
         self.workers = workers
-        self.kept = workers if keep else None
+        self.given = workers
         self.stop = 0  # signal that asked for the end
         self.full = ""  # why the disk lets no further point start
         self.looked = 0.0
@@ -59,7 +59,7 @@ class Driver:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
-            if self.workers and self.workers is not self.kept:
+            if self.workers and self.workers is not self.given:
                 self.workers.close()
         if self.stop == signal.SIGINT:
             raise KeyboardInterrupt

@@ -23,7 +23,7 @@ def show_plan(
     rows = []
     for point, state, here in zip(points, states, values, strict=True):
         cost = cost_of(point, rates)
-        row = [state.status, point.run_id, *here, si(point.num_params), si(point.tokens), f"{cost.flops:.2e}",
+        row = [state.status, point.run_id, *here, si(point.num_params), si(cost.tokens), f"{cost.flops:.2e}",
                hours(cost.hours), readable(cost.disk)]  # fmt: skip
         rows.append(row + ([] if price is None else [money(cost.hours, price)]))
     show(head, rows, range(2 + len(axes), len(head)))

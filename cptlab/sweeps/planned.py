@@ -16,7 +16,8 @@ RECORD_BYTES = 64 << 10  # run.json, evals.jsonl and done.json of a usual run
 class PlannedPoint:
     """One point of a study.
 
-    folder: of its record; num_params: N without embeddings; eval_tokens: forward passes only [token];
+    folder: of its record; num_params: N without embeddings; eval_tokens: forward passes only [token]; left_at: step at
+    which it leaves its trunk, 0 for a run from a base;
     disk: at most while it runs [byte]; kept: what stays [byte]; devices: processes; gpu: whether they are GPUs.
     """
 
@@ -36,16 +37,22 @@ class PlannedPoint:
     threads: int
     gpu: bool
     precision: str
+    left_at: int = 0
+
+    @property
+    def trained(self) -> int:
+        """Tokens that it trains itself, not its trunk."""
+        return self.tokens - self.left_at * self.tokens_per_step
 
     @property
     def flops(self) -> float:
         """Of training, as MFU counts them [FLOP]."""
-        return self.flops_per_token * self.tokens
+        return self.flops_per_token * self.trained
 
     @property
     def work(self) -> float:
         """With the evaluations, whose tokens go forward only [FLOP]."""
-        return self.flops_per_token * (self.tokens + self.eval_tokens / 3)
+        return self.flops_per_token * (self.trained + self.eval_tokens / 3)
 
     @property
     def path(self) -> Path:
@@ -74,6 +81,7 @@ def plan_point(point: Point, overrides: list[str]) -> PlannedPoint:
         flops_per_token=counts.shape.flops_per_token(config.data.sequence_length), eval_tokens=_evaluated(point),
         disk=needed.total + RECORD_BYTES, kept=needed.final + RECORD_BYTES, devices=machine.world_size,
         threads=machine.threads, gpu=machine.accelerator == "gpu", precision=machine.resolved_precision,
+        left_at=point.trunk.step if point.trunk else 0,
     )  # fmt: skip
 
 

@@ -61,7 +61,11 @@ def of_gpu(name: str, mfu: float) -> Rates:
 def of_records(points: list[PlannedPoint], states: list[State]) -> Rates:
     """From the study's own finished runs, start and evaluations with them."""
     seen = [
-        (point.flops_per_token, point.devices, point.work * (1 - state.from_step / point.steps) / state.seconds)
+        (
+            point.flops_per_token,
+            point.devices,
+            point.work * (point.steps - state.from_step) / (point.steps - point.left_at) / state.seconds,
+        )
         for point, state in zip(points, states, strict=True)
         if state.status == DONE and state.seconds > 0 and state.from_step < point.steps
     ]

@@ -7,6 +7,7 @@ bases: {command: make bases, makes: [experiments/quickstart/bases/100k]}   # run
 fixed: {model: tiny}                       # overrides of every point
 axes: {model.size: [30k, 100k], mixture.domain_share: [0, 0.5, 1]}   # all combinations, first axis slowest
 budgets: [1e6, 4e6]                        # tokens of each combination
+branches: true                             # train what budgets share once: cooldowns off a trunk (trunks.py)
 seeds: [0, 1]                              # of every combination and every point that names none
 points: [{model.size: 100k, seed: 7}]      # further points, each beside `fixed`
 exclude: [{model.size: 30k, mixture.domain_share: [0.5, 1]}]   # points that have all of these values
@@ -25,7 +26,7 @@ from cptlab.sweeps.bases import Bases, read_bases
 from cptlab.sweeps.grid import PARTS, expand_grid
 from cptlab.sweeps.values import overrides
 
-KEYS = ("name", "law", "question", "bases", *PARTS)
+KEYS = ("name", "law", "question", "bases", "branches", *PARTS)
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,7 @@ class Study:
     law: tuple[str, ...] = ()
     question: tuple[str, ...] = ()
     bases: Bases | None = None
+    branches: bool = False
 
     def fit_command(self, runs: str) -> str:
         """What answers the question once the points are trained."""
@@ -57,9 +59,12 @@ def read_study(path: Path, extra: list[str]) -> Study:
     name = content.get("name", file.resolve().parent.name)
     if not isinstance(name, str) or not name:
         raise UserError(f"{file}: name is {name!r}; it must be a word")
+    branches = content.get("branches", False)
+    if not isinstance(branches, bool):
+        raise UserError(f"{file}: branches is {branches!r}; it must be true or false")
     return Study(
         name, file, expand_grid(content, file, extra), _options(content, "law", file),
-        _options(content, "question", file), read_bases(content.get("bases"), file),
+        _options(content, "question", file), read_bases(content.get("bases"), file), branches,
     )  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from pathlib import Path
 
@@ -11,8 +12,9 @@ from cptlab.sweeps.index import checked_points, known_points, runs_folder
 from cptlab.sweeps.local_agent import run_planned, say
 from cptlab.sweeps.planned import PlannedPoint
 from cptlab.sweeps.preflight import check_points, compose_points
-from cptlab.sweeps.study import Study, read_study
-from cptlab.sweeps.workers import KeptWorkers, Workers
+from cptlab.sweeps.study import Study
+from cptlab.sweeps.trunks import with_branches
+from cptlab.sweeps.workers import KeptWorkers
 
 
 def sweep(
@@ -23,6 +25,7 @@ def sweep(
 
     kept: a nursery of the caller, who sweeps several times.
     """
+    study = with_branches(study)
     missing = study.bases.missing() if study.bases else []
     if dry_run:
         compose_points(study.points) if missing else checked_points(study.points)
@@ -31,27 +34,22 @@ def sweep(
     if missing:
         compose_points(study.points)  # the cheap mistakes before the dear bases
         make_bases(study, missing, workers, per_gpu, retries)
-    known = known_points(study.points)
-    todo = [point for point in known or [] if not RunFolder(point.path).is_finished]
-    is_needed = known is None or bool(todo)
-    new = kept.get if kept else Workers
-    nursery = new() if is_needed else None  # loads its libraries while the points are checked
-    try:
+    with contextlib.nullcontext(kept) if kept else KeptWorkers() as kept:
+        known = known_points(study.points)
+        todo = [point for point in known or [] if not RunFolder(point.path).is_finished]
+        if known is None or todo:
+            kept.get()  # loads its libraries while the points are checked
         if known is None:
             known = checked_points(study.points)
             todo = [point for point in known if not RunFolder(point.path).is_finished]
         elif todo:
             check_points([point.overrides for point in todo])
-    except BaseException:
-        if nursery and not kept:
-            nursery.close()
-        raise
-    return train(study, known, todo, nursery, workers, per_gpu, retries, kept is not None)
+        return train(study, known, todo, kept, workers, per_gpu, retries)
 
 
 def train(
-    study: Study, known: list[PlannedPoint], todo: list[PlannedPoint], nursery: Workers | None, workers: int,
-    per_gpu: int, retries: int, keep: bool = False,
+    study: Study, known: list[PlannedPoint], todo: list[PlannedPoint], kept: KeptWorkers, workers: int,
+    per_gpu: int, retries: int,
 ) -> int:  # fmt: skip
     """Train what is not finished and say what came of all."""
     skipped = len(known) - len(todo)
@@ -61,9 +59,7 @@ def train(
     if todo:
         at_a_time = f", {workers} at a time" if workers else ""
         say(f"{study.name}: {len(todo)} points to train{at_a_time}")
-        outcomes, full = run_planned(todo, workers, per_gpu, retries, nursery, keep)
-    elif nursery and not keep:
-        nursery.close()
+        outcomes, full = run_planned(todo, workers, per_gpu, retries, kept.get())
     counts = Counter(outcome.status for outcome in outcomes)
     skipped += counts["skipped"]
     say(f"{study.name}: {counts['finished']} trained, {skipped} skipped, {counts['failed']} failed")
@@ -83,10 +79,9 @@ def make_bases(study: Study, missing: list[Path], workers: int, per_gpu: int, re
     number = "a base is missing; making it" if len(missing) == 1 else f"{len(missing)} bases are missing; making them"
     say(f"{study.name}: {number} first: {study.bases.how}")
 
-    def trained(file: Path) -> list[tuple[list[str], Path]]:
-        bases = read_study(file, [])
+    def trained(bases: Study) -> list[Path]:
         if sweep(bases, workers, per_gpu, retries):
-            raise UserError(f"a base of {file} failed; {study.name} was not started")
-        return [(point.overrides, point.path) for point in known_points(bases.points) or checked_points(bases.points)]
+            raise UserError(f"a run of {bases.name} failed; {study.name} was not started")
+        return [point.path for point in known_points(bases.points) or checked_points(bases.points)]
 
     study.bases.make(trained)

@@ -78,6 +78,11 @@ def test_a_killed_adaptive_sweep_goes_on_with_the_same_choices(study, tmp_path):
     assert trained(whole) == sorted((12, *each) for points in chosen(whole) for each in points)
     assert [file.name for file in (tmp_path / "bases").iterdir()] == ["w12"]  # no base of the other size
 
+    printed = io.StringIO()
+    with contextlib.chdir(ROOT), contextlib.redirect_stdout(printed), pytest.raises(SystemExit):
+        main(["status", "--adaptive", str(tmp_path / "whole")])
+    assert "mine: 4 points: 4 done" in printed.getvalue()  # the chosen ones, not the 12 of the grid
+
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "start_new_session": True}
     command = [sys.executable, "-m", "cptlab", *arguments(tmp_path / "cut", *budget)]
     first, end = subprocess.Popen(command, cwd=ROOT, **quiet), time.monotonic() + 240
@@ -126,6 +131,13 @@ def test_what_cannot_be_chosen_is_refused_before_anything_is_trained(changes, fl
     assert words in text, text
     assert len(text.strip().splitlines()) == 1
     assert not list(runs.glob("*/run.json"))
+
+
+def test_the_status_of_what_is_not_begun_says_how_to_begin(study, tmp_path, capsys):
+    write_study(tmp_path, study)
+    with pytest.raises(SystemExit):
+        main(["status", "--adaptive", str(tmp_path)])
+    assert "nothing is chosen yet; `cptlab sweep --adaptive" in capsys.readouterr().err
 
 
 def test_an_option_of_choosing_without_choosing_is_refused(study, tmp_path, capsys):

@@ -205,3 +205,12 @@ def test_the_record_of_a_file_keeps_its_points_and_not_its_place(tmp_path):
     (tmp_path / "lr.csv").write_text("tokens,factor\n0,1\n100,0\n")
     identity = Piecewise(path=str(tmp_path / "lr.csv")).identity()
     assert identity == {"variant": "piecewise", "points": [[0.0, 1.0], [100.0, 0.0]], "unit": "tokens"}
+
+
+def test_steps_that_runs_of_every_length_share_end_before_the_final_decay():
+    assert WSD(decay_share=0.25).shared_steps(64, 640) == 7  # decays after 7.5 steps
+    assert WSD(decay_share=0.25).shared_steps(64, 1280) == 15
+    assert WSD(decay_share=0).shared_steps(64, 640) == 10
+    assert Trapezoid(decay_tokens=130).shared_steps(64, 640) == 7  # after 510 tokens = 7.97 steps
+    assert Infinite(cooldown_tokens=128, anneal_share=0.2).shared_steps(64, 640) == 8  # after 512 tokens
+    assert Cosine().shared_steps(64, 640) == 0

@@ -1,0 +1,126 @@
+"""`branches: true`: what budgets share is trained once, and the branches are the whole runs, bit by bit."""
+
+import json
+
+import pytest
+import yaml
+
+from cptlab.cli import main
+from cptlab.errors import UserError
+from cptlab.records.run import read_rows
+from cptlab.records.run_folders import run_folders
+from cptlab.sweeps.planned import PlannedPoint
+from cptlab.sweeps.rates import of_records
+from cptlab.sweeps.state import DONE, State
+from cptlab.sweeps.study import read_study
+from cptlab.sweeps.trunks import with_branches
+
+SAME = ("tokens_seen", "tokens_by_corpus", "lr", "lr_area", "anneal_area", "loss_sum")
+
+
+def write(folder, study, **changes):
+    """Two shares x 10 and 20 steps of 64 tokens under WSD, a quarter of them decaying."""
+    fixed = {key: yaml.safe_load(value) for key, value in (text.split("=", 1) for text in study)}
+    fixed["model.base_run"] = ""  # read as null
+    del fixed["tokens"]
+    fixed |= {"lr_schedule": "wsd", "lr_schedule.decay_share": 0.25, "optimizer.peak_lr": 0.01,
+              "save_model": False, "runs": str(folder / "runs")}  # fmt: skip
+    content = {"name": "mine", "fixed": fixed, "axes": {"mixture.domain_share": [0.25, 0.75]},
+               "budgets": [640, 1280], "branches": True}  # fmt: skip
+    content |= {key: value for key, value in changes.items() if key != "fixed"}
+    content["fixed"] = fixed | changes.get("fixed", {})
+    folder.mkdir(exist_ok=True)
+    (folder / "grid.yaml").write_text(yaml.safe_dump(content))
+    return folder / "grid.yaml"
+
+
+def run(capsys, *arguments):
+    """What a command that ends well prints."""
+    with pytest.raises(SystemExit) as ended:
+        main([str(each) for each in arguments])
+    printed = capsys.readouterr()
+    assert ended.value.code == 0, printed.err
+    return printed.out
+
+
+def numbers(runs):
+    """{(share, tokens): {(step, corpus, split): numbers}} of the finished runs right in a folder."""
+    found = {}
+    for folder in run_folders(str(runs)):
+        config = json.loads((folder / "run.json").read_text())["config"]
+        rows = {(row["step"], row["domain"], row["split"]): [row[name] for name in SAME] for row in read_rows(folder)}
+        found[config["mixture"]["domain_share"], int(config["tokens"])] = rows
+    return found
+
+
+def test_exits_are_the_last_steps_before_the_decay_and_one_trunk_passes_those_of_a_group(study, tmp_path):
+    branched = with_branches(read_study(write(tmp_path, study), []))
+    # 10 steps decay after 480 tokens = 7.5 steps, 20 after 960 = 15
+    assert branched.bases.exits == [7, 15, 7, 15]
+    assert [point[-1] for point in branched.points] == ["branch.step=7", "branch.step=15"] * 2
+    assert branched.points[0][-2] == branched.points[1][-2] != branched.points[2][-2]
+    first, second = branched.bases.study.points
+    assert "tokens=960" in first
+    assert "checkpoint.at_steps=[7,15]" in first
+    assert set(first) ^ set(second) == {"mixture.domain_share=0.25", "mixture.domain_share=0.75"}
+
+
+def test_branches_of_a_sweep_are_the_whole_runs_and_the_same_command_trains_nothing_again(study, tmp_path, capsys):
+    whole, grid = write(tmp_path / "whole", study, branches=False), write(tmp_path / "branched", study)
+    run(capsys, "sweep", whole, "--workers", "2")
+    # 15 shared steps + 3 + 5 of 30, for each share
+    assert "2 trunks and 4 branches: " in (text := run(capsys, "plan", grid))
+    assert "77% of 4 whole runs" in text
+    assert "mine trunks: 2 points: 2 missing" in run(capsys, "status", grid)
+    text = run(capsys, "sweep", grid, "--workers", "2")
+    assert "2 bases are missing" in text
+    assert "mine: 4 trained" in text
+    kept, wanted = numbers(tmp_path / "branched/runs"), numbers(tmp_path / "whole/runs")
+    assert set(kept) == set(wanted) == {(0.25, 640), (0.25, 1280), (0.75, 640), (0.75, 1280)}
+    for point, rows in kept.items():
+        exit_ = {640: 7, 1280: 15}[point[1]]
+        assert {step for step, _, _ in rows} == {0} | {step for step, _, _ in wanted[point] if step > exit_}
+        assert all(wanted[point][key] == row for key, row in rows.items())
+    assert "mine: 4 points: 4 done" in run(capsys, "status", grid)
+    assert "mine: 0 trained, 4 skipped" in run(capsys, "sweep", grid)
+    assert "all: 4 points, 1.02k tokens" in run(capsys, "plan", grid)  # 2 x (3 + 5) x 64, the trunks' left out
+
+
+def test_the_speed_of_a_branch_is_that_of_its_own_steps(tmp_path):
+    point = PlannedPoint("id", str(tmp_path), [], 10, 20, 1280, 20, 64, 100.0, 0, 0, 0, 1, 1, False, "fp32", left_at=15)
+    assert point.flops == 100 * 5 * 64
+    whole = of_records([point], [State(DONE, seconds=2.0, from_step=15)])
+    assert whole.seconds(point) == pytest.approx(2.0)
+    resumed = of_records([point], [State(DONE, seconds=1.0, from_step=16)])  # 4 of its 5 steps
+    assert resumed.seconds(point) == pytest.approx(1.25)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"fixed": {"lr_schedule": "cosine", "lr_schedule.decay_share": None}}, "wsd, trapezoid or infinite"),
+        ({"budgets": [640]}, "points that differ in tokens alone"),
+        ({"fixed": {"lr_schedule.decay_share": 1.0}}, "decays from its first step"),
+        ({"branches": "yes please"}, "must be true or false"),
+        ({"fixed": {"branch.run": "runs/other"}}, "drop branch.run"),
+    ],
+)
+def test_what_cannot_be_branches_is_refused(changes, words, study, tmp_path):
+    if changes.get("fixed", {}).get("lr_schedule") == "cosine":
+        study = [*study, "lr_schedule.floor=0"]
+    file = write(tmp_path, study, **changes)
+    content = yaml.safe_load(file.read_text())
+    content["fixed"] = {key: value for key, value in content["fixed"].items() if value is not None}
+    file.write_text(yaml.safe_dump(content))
+    with pytest.raises(UserError, match=words):
+        with_branches(read_study(file, []))
+
+
+def test_a_mixture_that_depends_on_the_length_is_refused_before_its_trunk_is_trained(study, tmp_path, capsys):
+    fixed = {"mixture": "ramp", "mixture.start": 0.1, "mixture.end": 0.9}
+    file = write(tmp_path, study, fixed=fixed, axes={"optimizer.weight_decay": [0.0, 0.1]})
+    with pytest.raises(SystemExit):
+        main(["sweep", str(file)])
+    assert "mixture=ramp with replay=" in (text := capsys.readouterr().err)
+    assert "changes along the run" in text
+    assert not list((tmp_path / "runs").rglob("run.json"))
