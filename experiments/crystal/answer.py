@@ -95,7 +95,7 @@ def phase_chart(drawn: Mapping[str, Mapping[str, OverSeeds]]) -> Chart:
         value = np.array([x.value for x in found])
         error = np.array([[x.value - x.low, x.high - x.value] for x in found]).T
         marks.append(Points(np.arange(3.0) + shift, value, name, colour, marker, 6, y_error=error, legend=True))
-    y = Axis("change of the last loss", "nat/token")
+    y = Axis("change of the last loss", "nat/token", high=0.15)
     title = "What a last tenth of 90 % code changes"
     panel = Panel(title, "Change by order", Axis("", names=names), y, [Rule("y", 0, ""), *marks])
     return Chart("code_phase", "Code phase", "95 % intervals over paired seeds.", [panel], columns=1)
