@@ -29,14 +29,13 @@ def save_png(chart: Chart, folder: Path, dpi: int = 150) -> Path:
         for i, panel in enumerate(chart.panels):
             row, column = divmod(i, columns)
             left, right = _margins(panel)
-            inner = WIDTH - left - right
-            rect = (
-                (column * WIDTH + left) / width, ((rows - 1 - row) * HEIGHT + BOTTOM) / height,
-                inner / width, (HEIGHT - BOTTOM - TOP) / height,
-            )  # fmt: skip
-            axes = figure.add_axes(rect)
-            axes.set_title(shorten(panel.title, 46), x=-(left - 0.05) / inner)
+            low, tall = ((rows - 1 - row) * HEIGHT + BOTTOM) / height, (HEIGHT - BOTTOM - TOP) / height
+            axes = figure.add_axes(((column * WIDTH + left) / width, low, (WIDTH - left - right) / width, tall))
             _draw(panel, axes)
+            left += max(column * WIDTH + 0.1 - axes.yaxis.get_tightbbox().x0 / figure.dpi, 0)  # long numbers
+            inner = WIDTH - left - right
+            axes.set_position(((column * WIDTH + left) / width, low, inner / width, tall))
+            axes.set_title(shorten(panel.title, 46), x=-(left - 0.05) / inner)
         figure.savefig(path, dpi=dpi, format="png", metadata={"Software": None})
     return path
 
