@@ -85,6 +85,10 @@ def show(outcome: Outcome, number: int, aloud: bool = True, stage: str = "") -> 
         print(stage + outcome_line(outcome, number, total, time.monotonic() - started, untimed), flush=True)
     if outcome.status not in ("finished", "skipped", "locked"):
         failed.append(outcome.status)
+    if outcome.apart and total > number:
+        if aloud:
+            print(f"{total - number} points were not begun; the same command goes on", flush=True)
+        sys.exit(1)
 
 
 def sum_up() -> None:

@@ -20,6 +20,7 @@ from cptlab.training.checkpoint.signals import REQUEUE
 from cptlab.training.outcome import LOCKED, Outcome, repeats
 
 LOOK = 0.2  # [s] between two looks at signals
+ASKED = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)  # to end
 ELSEWHERE = 2.0  # [s] between two looks at points that other processes train
 
 
@@ -46,7 +47,7 @@ class Driver:
     def run(self) -> list[Outcome]:
         """Until every job has ended, the disk is full or a signal came; the last is raised when all have saved."""
         main = threading.current_thread() is threading.main_thread()
-        before = {n: signal.signal(n, self._asked) for n in (signal.SIGINT, signal.SIGTERM)} if main else {}
+        before = {n: signal.signal(n, self._asked) for n in ASKED} if main else {}
         try:
             while self.running or (not self.stop and not self.full and (self.pending or self.elsewhere)):
                 self._look_elsewhere()

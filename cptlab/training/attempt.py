@@ -22,7 +22,7 @@ from cptlab.training.checkpoint.folder import remove_all
 from cptlab.training.facts import facts_of, of_attempt
 from cptlab.training.outcome import REPEATS, Outcome
 from cptlab.training.parallel.failure import first_failure, tell_failure
-from cptlab.training.parallel.launch import stays_quiet
+from cptlab.training.parallel.launch import joined_world, stays_quiet, was_started
 from cptlab.training.point import Point
 from cptlab.training.tracking import NoTracking
 from cptlab.training.unbuilt import record_unbuilt
@@ -110,7 +110,8 @@ def attempt(
             raise
         reason = f"{' '.join(str(error).split())[:300] or type(error).__name__}"
         if is_out_of_memory(error):
-            reason = out_of_memory(config, facts, model.config, is_measuring(error))
+            updated = bool(recorder.losses) or resume.path is not None
+            reason = out_of_memory(config, facts, model.config, is_measuring(error), updated)
         status, failure = FAILED, {REPEATS: isinstance(error, NotFiniteError)}
         reason = first_failure(reason, point.run_id)
         tell_failure(reason)
@@ -133,7 +134,8 @@ def attempt(
     config.tracking.finish(folder.done() or {})
     if status != FINISHED or config.machine.world_size == 1:  # several processes that have finished end alike
         leave(stop, ended, folder.writes)
-    return Outcome(point.run_id, folder.path, status, reason, recorder.losses, seconds)
+    apart = status == FAILED and not failure[REPEATS] and joined_world() > 1 and not was_started()
+    return Outcome(point.run_id, folder.path, status, reason, recorder.losses, seconds, apart)
 
 
 class Beginning:

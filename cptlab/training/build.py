@@ -24,7 +24,11 @@ def prepare_torch(config: TrainConfig) -> None:
     """Threads, determinism and seed."""
     import torch
 
+    from cptlab.training.parallel.ranks import local_rank
+
     torch.set_num_threads(config.machine.threads)
+    if config.machine.accelerator == "gpu" and torch.cuda.is_available():  # before kernels are tried on it
+        torch.cuda.set_device(local_rank() % torch.cuda.device_count())
     torch.use_deterministic_algorithms(config.machine.is_deterministic, warn_only=config.machine.accelerator != "cpu")
     # True would write every new tensor once more, to find bugs.
     setattr(torch.utils.deterministic, "fill_uninitialized_memory", False)  # noqa: B010

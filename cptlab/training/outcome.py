@@ -22,6 +22,7 @@ class Outcome:
 
     status: finished | failed | skipped (finished before) | locked (another process trains it now; `reason` says which)
     | refused (a user's mistake that only training met; nothing of it is recorded).
+    apart: it failed in one of several processes that torchrun or srun started, which agree on nothing from then on.
     """
 
     run_id: str
@@ -30,3 +31,4 @@ class Outcome:
     reason: str
     losses: dict[str, float]
     seconds: float
+    apart: bool = False

@@ -8,10 +8,13 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 
 
-def test_ctrl_c_stops_the_sweep_and_the_same_command_continues(study, tmp_path):
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGUSR1, 75)])
+def test_a_signal_stops_the_sweep_and_the_same_command_continues(study, tmp_path, number, code):
     grid = tmp_path / "grid.yaml"
     grid.write_text("axes: {seed: [0, 1, 2, 3]}\n")
     runs = tmp_path / "runs"
@@ -27,10 +30,12 @@ def test_ctrl_c_stops_the_sweep_and_the_same_command_continues(study, tmp_path):
     deadline = time.monotonic() + 120
     while not list(runs.glob("*/evals.jsonl")) and time.monotonic() < deadline:
         time.sleep(0.1)
-    os.killpg(long.pid, signal.SIGINT)
-    assert long.wait(60) == 130
+    os.killpg(long.pid, number) if number == signal.SIGINT else long.send_signal(number)
+    assert long.wait(60) == code
     ends = [json.loads(file.read_text())["status"] for file in runs.glob("*/done.json")]
     assert ends == ["interrupted"]
+    if number != signal.SIGINT:
+        return
     done = subprocess.run([*command, "tokens=640"], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "4 trained, 0 skipped, 0 failed" in done.stdout

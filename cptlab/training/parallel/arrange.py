@@ -21,13 +21,13 @@ def arrange(network: Network, machine: Machine, trainer: L.Trainer, weights: Pat
     """In place, in the module's `configure_model`. weights: folder to fill a model on the meta device from."""
     strategy: Any = trainer.strategy
     model = network.inner[0]
-    if machine.accelerator == "cpu" and machine.tensor_parallel == 1:
+    # A compiler fuses norms itself, and cannot lower the operator of the other on weights that are parameters.
+    if machine.accelerator == "cpu" and machine.tensor_parallel == 1 and machine.compile == "none":
         from cptlab.training.cpu.linear import use_onednn
         from cptlab.training.cpu.rms_norm import use_cpu_norms
 
         use_onednn(model)
-        if machine.compile == "none":  # a compiler fuses norms itself
-            use_cpu_norms(model)
+        use_cpu_norms(model)
     per_block = machine.compile != "none" or machine.activation_checkpointing != "none"
     if not (per_block or is_sharded(machine) or machine.precision == "fp8"):
         return

@@ -34,5 +34,5 @@ def tell_failure(reason: str) -> None:
     if leave_note(reason):
         return
     tell_torchrun(reason)
-    if not is_first_process():
+    if not is_first_process() and not reason.startswith("process "):  # that one tells it itself
         print(f"process {os.environ.get('RANK') or os.environ.get('SLURM_PROCID')}: {reason}", file=sys.stderr)

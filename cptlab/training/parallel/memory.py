@@ -16,6 +16,7 @@ GB = 1e9
 # Bytes per token and unit of width that a block keeps for its backward pass, 16-bit, attention scores never whole:
 # 34 (Korthikanti et al. 2022, arXiv 2205.05198, sec. 4.1, without the 5 a s / h of the scores); its input alone: 2.
 BLOCK_BYTES, INPUT_BYTES = 34, 2
+OUT_OF_MEMORY = ("can't allocate memory", "out of memory", "ALLOC_FAILED")  # of the CPU, CUDA and NCCL, cuBLAS
 PASS_BYTES = 24  # of a pass without a backward one, the widest block alone: about 12 widths (residual, norm, SwiGLU)
 
 
@@ -32,10 +33,12 @@ class Sizes:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """torch raises its own class on a GPU, a plain RuntimeError of the allocator on a CPU."""
+    """torch raises its own class on a GPU, a plain RuntimeError of the allocator on a CPU, of a library on a GPU."""
     import torch
 
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in OUT_OF_MEMORY)
 
 
 def estimate(config: TrainConfig, sizes: Sizes) -> dict[str, float]:
@@ -77,19 +80,22 @@ def is_measuring(error: BaseException) -> bool:
     return any(frame.f_code is measure.__wrapped__.__code__ for frame, _ in walk_tb(error.__traceback__))
 
 
-def out_of_memory(config: TrainConfig, facts: RunFacts, model_config: Any, measuring: bool = False) -> str:
+def out_of_memory(
+    config: TrainConfig, facts: RunFacts, model_config: Any, measuring: bool = False, updated: bool = True
+) -> str:
     """One sentence: the largest consumers first, then settings that help and fit the run, the gentlest first.
 
-    measuring: it was an evaluation that found no memory.
+    measuring: it was an evaluation that found no memory; updated: the optimizer has states.
     """
     text = model_config.get_text_config() if hasattr(model_config, "get_text_config") else model_config
     sizes = Sizes(
         facts.num_params_nonembed, facts.num_params_total - facts.num_params_nonembed, facts.num_params_trainable,
         getattr(text, "hidden_size", 0), getattr(text, "num_hidden_layers", 0), getattr(text, "vocab_size", 0),
     )  # fmt: skip
-    absent = ("gradients", "activations") if measuring else ("evaluation",)
+    absent = ["gradients", "activations"] if measuring else ["evaluation"]
+    absent += [] if updated else ["optimizer states"]
     held = [entry for entry in estimate(config, sizes).items() if entry[0] not in absent]
     largest = sorted(held, key=lambda entry: -entry[1])
     consumers = ", ".join(f"{name} {size / GB:.3g} GB" for name, size in largest)
-    tried = ", ".join(remedies(config, largest[0][0]))
+    tried = ", ".join(remedies(config, largest[0][0], measuring))
     return f"out of memory; estimated for one process: {consumers}. Try {tried}"

@@ -40,6 +40,11 @@ def summed(values: Tensor, trainer: L.Trainer | None) -> Tensor:
     return values
 
 
+def local_rank() -> int:
+    """Number of this process on its machine, and of the GPU that is its own."""
+    return int(os.environ.get("LOCAL_RANK") or os.environ.get("SLURM_LOCALID") or 0)
+
+
 def is_first_process() -> bool:
     """Whether this process writes records, before and after the process group exists (torchrun, SLURM)."""
     return int(os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0"))) == 0

@@ -13,12 +13,14 @@ if TYPE_CHECKING:
 PRESET = 8  # devices of machine=fsdp
 
 
-def remedies(config: TrainConfig, largest: str) -> list[str]:
-    """Three overrides, or more general changes, those against the largest consumer first."""
+def remedies(config: TrainConfig, largest: str, measuring: bool = False) -> list[str]:
+    """Three overrides, or more general changes, those against the largest consumer first.
+
+    measuring: of an evaluation, whose passes are shortened before anything else.
+    """
     activations, states = of_activations(config), of_states(config)
-    first, then = (activations, states) if largest in ("activations", "logits") else (states, activations)
-    if largest == "evaluation":  # it comes before the first update, and no other setting makes it smaller
-        first, then = [*of_evaluation(config), *activations], states
+    first, then = (activations, states) if largest in ("activations", "logits", "evaluation") else (states, activations)
+    first = [*of_evaluation(config), *first] if measuring else first
     offered = [text for text, changes in [*first, *then] if is_accepted(config, changes)]
     return [*offered, "a shorter data.sequence_length", "a smaller model", "a smaller vocabulary"][:3]
 
@@ -52,8 +54,9 @@ def of_activations(config: TrainConfig) -> list[tuple[str, dict[str, Any]]]:
 
 def of_evaluation(config: TrainConfig) -> list[tuple[str, dict[str, Any]]]:
     """(what to write, what it changes): shorter passes of the evaluation."""
-    fewer = config.evaluation_rows // 4
-    return [(f"evaluation.batch_rows={fewer}", {"evaluation": {"batch_rows": fewer}})] if fewer else []
+    rows = config.evaluation_rows
+    fewer = max(1, rows // 4)
+    return [(f"evaluation.batch_rows={fewer}", {"evaluation": {"batch_rows": fewer}})] if rows > 1 else []
 
 
 def of_states(config: TrainConfig) -> list[tuple[str, dict[str, Any]]]:

@@ -23,12 +23,13 @@ def train(overrides):
     [
         [],
         ["checkpoint.kind=sharded"],
+        ["model.width=128", "model.feed_forward=256"],  # wide enough for the kernels of cptlab/training/cpu
         ["mixture=ucb", "mixture.interval=0.1"],
         ["mixture=domain_only", "replay=adaptive_gradnorm", "replay.interval=0.1"],
         ["mixture=ucb", "mixture.interval=0.2", "replay=adaptive", "replay.interval=0.1"],
         ["replay=reservoir", "replay.replay_share=0.25", "replay.capacity=16"],
     ],
-    ids=lambda learns: "-".join(o for o in learns if "." not in o or "kind" in o) or "plain",
+    ids=lambda learns: "-".join(o for o in learns if "." not in o or "kind" in o or "width" in o) or "plain",
 )
 def test_a_run_that_was_killed_ends_as_if_it_had_not_been(study, tmp_path, command, learns):
     overrides = [*study, *STEPS, *learns, "optimizer.peak_lr=1e-2"]

@@ -63,7 +63,11 @@ def test_a_frozen_weight_or_an_input_without_gradient_costs_no_product():
     layer = OneDnnLinear(128, 128)
     layer.weight.requires_grad_(False)
     x = torch.randn(2, 128, requires_grad=True)
-    layer(x).sum().backward()
+    kept = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda each: kept.append(each.shape) or each, lambda each: each):
+        total = layer(x).sum()
+    assert kept == [(128, 128)]  # the weight; no input for a gradient that nobody asks for
+    total.backward()
     assert layer.weight.grad is None
     assert agree([x.grad], [layer.weight.sum(0).expand(2, -1)])
 
@@ -96,15 +100,20 @@ def test_the_gradient_of_the_norm_is_that_of_its_formula():
 
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit.script_method:DeprecationWarning")
-@pytest.mark.parametrize(("compile", "norm"), [("none", CpuRMSNorm), ("blocks", LlamaRMSNorm)])
-def test_a_machine_without_a_gpu_takes_them_and_trains_the_same_weights(compile, norm):
+@pytest.mark.parametrize(
+    ("compile", "norm", "layer"), [("none", CpuRMSNorm, OneDnnLinear), ("blocks", LlamaRMSNorm, nn.Linear)]
+)
+def test_a_machine_without_a_gpu_takes_them_and_trains_the_same_weights_but_a_compiler_gets_plain_layers(
+    compile, norm, layer
+):
     model = Tiny(size="1m").build(vocab_size=SMALLEST, sequence_length=16, seed=0)
     rows = {name: torch.arange(32).reshape(2, 16) for name in ("input_ids", "labels")}
     rows["position_ids"] = torch.arange(16).expand(2, 16)
     networks = [Network(each, CLM()).train() for each in (model, copy.deepcopy(model))]
     arrange(networks[0], Machine(compile=compile), SimpleNamespace(strategy=None))  # type: ignore[arg-type]
     kinds = {type(each) for each in model.modules()}
-    assert {norm, OneDnnLinear} <= kinds
+    assert {norm, layer} <= kinds
+    assert kinds.isdisjoint({CpuRMSNorm, OneDnnLinear} - {norm, layer})
     assert type(model.get_output_embeddings()) is nn.Linear  # else the loss would hold all logits at once
     if compile == "none":
         for network in networks:

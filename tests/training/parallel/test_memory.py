@@ -84,10 +84,19 @@ def test_an_evaluation_that_is_the_largest_is_made_smaller_first():
     tight = ["rows_per_step=1", "machine.activation_checkpointing=full", "data.sequence_length=4096", "tokens=1e6"]
     config = compose_point(tight)
     assert estimate(config, few)["evaluation"] == 2 * 24 * 64 * 4096 * 4096
-    assert remedies(config, "evaluation")[0] == "evaluation.batch_rows=16"
+    assert remedies(config, "evaluation", measuring=True)[0] == "evaluation.batch_rows=16"
+    assert remedies(config, "weights", measuring=True)[0] == "evaluation.batch_rows=16"  # whatever is the largest
+    assert not any("batch_rows" in each for each in remedies(config, "weights"))
+    three = compose_point([*tight, "evaluation.batch_rows=3"])
+    assert remedies(three, "evaluation", measuring=True)[0] == "evaluation.batch_rows=1"
     smaller = compose_point([*tight, "evaluation.batch_rows=1"])
     assert estimate(smaller, few)["evaluation"] == 2 * 24 * 4096 * 4096
-    assert not any("batch_rows" in each for each in remedies(smaller, "evaluation"))
+    assert not any("batch_rows" in each for each in remedies(smaller, "evaluation", measuring=True))
+
+
+def test_an_optimizer_without_an_update_has_no_states_to_name():
+    assert "optimizer states" in out_of_memory(composed(), Facts, Llama8B, measuring=True)
+    assert "optimizer states" not in out_of_memory(composed(), Facts, Llama8B, measuring=True, updated=False)
 
 
 def test_shards_are_offered_for_the_gpus_that_are_here_and_share_the_rows(gpus):
@@ -181,4 +190,7 @@ def test_what_a_cpu_says_without_memory_is_understood():
     with pytest.raises(RuntimeError) as caught:
         torch.empty(1 << 60)
     assert is_out_of_memory(caught.value)
+    assert is_out_of_memory(RuntimeError("CUDA error: out of memory"))
+    assert is_out_of_memory(RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"))
+    assert not is_out_of_memory(ValueError("the buffer is out of memory addresses"))
     assert not is_out_of_memory(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))

@@ -162,20 +162,22 @@ def test_a_signal_before_the_first_step_asks_to_be_queued_again_and_records_no_f
     assert "failed" not in ends
 
 
+SHORT_OF_MEMORY = f"""
+import os, runpy, sys, torch
+from cptlab.training.module import CPTModule
+step = CPTModule.training_step
+def short(self, batch, index):
+    if os.environ["RANK"] == "1" and self.step == 3 and "ENOUGH" not in os.environ:
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+    return step(self, batch, index)
+CPTModule.training_step = short
+runpy.run_path({str(ROOT / "train.py")!r}, run_name="__main__")
+"""
+
+
 def test_the_reason_of_another_process_than_the_first_is_said_and_recorded(study, tmp_path):
     """To the first it looks like a connection that closed. Under torchrun, as no process of ours started them."""
-    script = tmp_path / "short_of_memory.py"
-    script.write_text(
-        "import os, runpy, sys, torch\n"
-        "from cptlab.training.module import CPTModule\n"
-        "step = CPTModule.training_step\n"
-        "def short(self, batch, index):\n"
-        "    if os.environ['RANK'] == '1' and self.step == 3:\n"
-        "        raise torch.OutOfMemoryError('CUDA out of memory.')\n"
-        "    return step(self, batch, index)\n"
-        "CPTModule.training_step = short\n"
-        f"runpy.run_path({str(ROOT / 'train.py')!r}, run_name='__main__')\n"
-    )
+    (script := tmp_path / "short_of_memory.py").write_text(SHORT_OF_MEMORY)
     run = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script)]
     overrides = [*study, f"runs={tmp_path / 'runs'}", "machine=cpu_2"]
     done = subprocess.run([sys.executable, *run, *overrides], env=environment(), capture_output=True, text=True)
@@ -184,3 +186,20 @@ def test_the_reason_of_another_process_than_the_first_is_said_and_recorded(study
     assert "FAILED" in done.stdout
     (ended,) = (tmp_path / "runs").glob("*/done.json")
     assert json.loads(ended.read_text())["reason"].startswith("process 1: out of memory; estimated for one process: ")
+
+
+def test_processes_that_no_longer_agree_begin_no_further_point_and_the_same_command_goes_on(study, tmp_path):
+    """One of them fails alone while the other waits for it: together they could not train the next point."""
+    (script := tmp_path / "short_of_memory.py").write_text(SHORT_OF_MEMORY)
+    run = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script), "-m"]
+    command = [*run, *study, f"runs={tmp_path / 'runs'}", f"hydra.sweep.dir={tmp_path / 'hydra'}", "machine=cpu_2"]
+    kept = {"capture_output": True, "text": True, "timeout": 90}
+    done = subprocess.run([*command, "seed=0,1"], env=environment(), **kept)
+    assert done.returncode == 1
+    assert "process 1: out of memory; estimated for one process: " in done.stderr
+    ends = [json.loads(file.read_text())["status"] for file in (tmp_path / "runs").glob("*/done.json")]
+    assert "finished" not in ends
+    again = subprocess.run([*command, "seed=0,1"], env=environment() | {"ENOUGH": "1"}, **kept)
+    assert again.returncode == 0, again.stderr
+    ends = [json.loads(file.read_text())["status"] for file in (tmp_path / "runs").glob("*/done.json")]
+    assert ends == ["finished"] * 2
