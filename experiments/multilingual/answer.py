@@ -70,7 +70,7 @@ def chart(answer: Mapping[str, Any]) -> Chart:
     names = Axis("", names=[name.capitalize().replace("Maori", "Māori") for name in LANGUAGES])
     for corpus, title in (("", "The language: last loss − base"), ("general", "English: last loss − base")):
         marks = [
-            _points(mixture, i, [answer[la]["change"][mixture][corpus or la] for la in LANGUAGES])
+            _points(mixture, i, [answer[la]["change"][mixture][corpus or la] for la in LANGUAGES], not corpus)
             for i, mixture in enumerate(SHARE)
         ]
         panels.append(Panel(title, title, names, Axis("change", "bit/byte"), [Rule("y", 0, ""), *marks]))
@@ -84,11 +84,11 @@ def chart(answer: Mapping[str, Any]) -> Chart:
     return Chart("mixtures", "Mixtures", "95 % intervals over seeds.", panels)
 
 
-def _points(mixture: str, place: int, found: list[dict[str, float]]) -> Points:
+def _points(mixture: str, place: int, found: list[dict[str, float]], legend: bool = False) -> Points:
     value = np.array([x["value"] for x in found])
     error = np.array([[x["value"] - x["low"], x["high"] - x["value"]] for x in found]).T
     at = np.arange(float(len(found))) + 0.18 * (place - 1)
-    return Points(at, value, mixture, FOUR[place], "osD"[place], 5, y_error=error, legend=True)
+    return Points(at, value, mixture, FOUR[place], "osD"[place], 5, y_error=error, legend=legend)
 
 
 def main(path: str, target: Path) -> None:
