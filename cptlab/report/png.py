@@ -82,7 +82,8 @@ def _draw(panel: Panel, axes: Any) -> None:
         else:
             _field(mark, axes)
     if any(isinstance(mark, Points) and mark.legend for mark in panel.marks):
-        axes.legend(loc="best")
+        over = any(isinstance(mark, Field) for mark in panel.marks)  # else a mark of the legend reads as a point
+        axes.legend(loc="best", frameon=over, facecolor="white", framealpha=1, edgecolor=MUTED)
     label_lines(axes, _named(panel))
 
 
