@@ -18,7 +18,8 @@ POINTS = matrix.each_once(matrix.choices())
 
 @pytest.fixture(scope="module")
 def common(tmp_path_factory):
-    return [*matrix.study(tmp_path_factory.mktemp("matrix")), "tokens=256", "evaluation.points=1"]  # 4 steps
+    folder = tmp_path_factory.mktemp("matrix")
+    return folder, [*matrix.study(folder), "tokens=256", "evaluation.points=1"]  # 4 steps
 
 
 def test_the_sample_holds_every_variant_and_the_pairs_hold_every_pair():
@@ -32,6 +33,7 @@ def test_the_sample_holds_every_variant_and_the_pairs_hold_every_pair():
 
 @pytest.mark.parametrize("point", POINTS, ids="-".join)
 def test_a_point_of_the_matrix_trains(common, point):
-    overrides = [*common, *matrix.overrides_of(point)]
+    folder, shared = common
+    overrides = [*shared, *matrix.overrides_of(point, folder)]
     outcome = train_point(compose_point(overrides), overrides, quiet=True)
     assert outcome.status == "finished", outcome.reason
