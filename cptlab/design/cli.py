@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
 
 ADAPTIVE = {
-    "tolerance": (float, "half the width that is enough (default 0.02)"),
+    "tolerance": (
+        float,
+        "half the width that is enough (default 0.02); without it a grid that is given one ends there",
+    ),
     "budget": (float, "FLOPs that all runs may cost together (default: what the grid would)"),
     "count": (int, "runs of a round (default 1)"),
 }
@@ -55,15 +58,26 @@ def chooses(options: argparse.Namespace) -> bool:
         return True
     if options.command != "sweep":
         return False
-    if given := [name for name in ADAPTIVE if getattr(options, name) is not None]:
+    if given := [name for name in ADAPTIVE if getattr(options, name) is not None and name != "tolerance"]:
         raise UserError(f"--{given[0]} is for choosing runs; give --adaptive too")
-    return False
+    return options.tolerance is not None
 
 
 def run(options: argparse.Namespace, overrides: list[str]) -> int:
     """`next`, `sweep --adaptive` or `status --adaptive`; returns the exit code."""
-    commands = {"next": run_next, "sweep": run_adaptive, "status": run_status}
-    return commands[options.command](options, overrides)
+    sweep = run_adaptive if getattr(options, "adaptive", False) else run_until
+    return {"next": run_next, "sweep": sweep, "status": run_status}[options.command](options, overrides)
+
+
+def run_until(options: argparse.Namespace, overrides: list[str]) -> int:
+    """Train a grid until its answer is narrow enough."""
+    from cptlab.design.enough import Enough
+    from cptlab.sweeps.study import read_study
+    from cptlab.sweeps.sweep import sweep
+
+    study = read_study(options.study, overrides)
+    until = Enough(study, options.tolerance)
+    return sweep(study, options.workers, options.per_gpu, options.retries, options.dry_run, until=until)
 
 
 def run_status(options: argparse.Namespace, overrides: list[str]) -> int:

@@ -66,6 +66,25 @@ def propose(
         raise UserError(f"--count is {count}; it must be 1 or more")
     if not budget > 0:
         raise UserError(f"--budget is {budget:g}; it must be above 0 FLOPs")
+    now = present(source, law, question, num_draws, seed)
+    because = sentence(now, tolerance)
+    if is_enough(now, tolerance):
+        return Proposal(True, because, intervals=now.intervals)
+    if set(now.draws) != {"domain_share"}:
+        named = recommend(now.case.fits, question, source.sizes()).next_runs
+        runs = [NextRun(tuple(f"{key}={value}" for key, value in run.items())) for run in named]
+        return Proposal(False, because, tuple(runs[:count]), now.intervals)
+    done = [*points_of(source.read()), *known]
+    space = space or space_of(now, done)
+    found = following(now, space, done, count, budget, seed)
+    runs = [NextRun(tuple(overrides(source, point)), point, expected) for point, expected in found]
+    if not runs and (cheapest := min((space.cost(p, done) for p in space.candidates(done)), default=0.0)) > budget:
+        because += f"; a run costs {cheapest:.3g} FLOPs, which the budget does not hold"
+    return Proposal(False, because, tuple(runs), now.intervals)
+
+
+def present(source: Source, law: Law, question: Question, num_draws: int, seed: int) -> State:
+    """What the records say now. UserError where nothing was recorded, TooFewError where it cannot be fitted yet."""
     rows = source.read()
     laws, _ = laws_for(law, rows, seed)
     question.refuse_unanswerable([one.of_table(rows.columns) for one in laws.values()], [rows] * len(laws))
@@ -74,21 +93,7 @@ def propose(
         fits = {name: fit(one, rows, domain=name, **options) for name, one in laws.items()}
     except UserError as error:
         raise TooFewError(str(error)) from error
-    now = state(fits, question)
-    because = sentence(now, tolerance)
-    if is_enough(now, tolerance):
-        return Proposal(True, because, intervals=now.intervals)
-    if set(now.draws) != {"domain_share"}:
-        named = recommend(fits, question, source.sizes()).next_runs
-        runs = [NextRun(tuple(f"{key}={value}" for key, value in run.items())) for run in named]
-        return Proposal(False, because, tuple(runs[:count]), now.intervals)
-    done = [*points_of(rows), *known]
-    space = space or space_of(now, done)
-    found = following(now, space, done, count, budget, seed)
-    runs = [NextRun(tuple(overrides(source, point)), point, expected) for point, expected in found]
-    if not runs and (cheapest := min((space.cost(p, done) for p in space.candidates(done)), default=0.0)) > budget:
-        because += f"; a run costs {cheapest:.3g} FLOPs, which the budget does not hold"
-    return Proposal(False, because, tuple(runs), now.intervals)
+    return state(fits, question)
 
 
 def following(

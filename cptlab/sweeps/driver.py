@@ -27,12 +27,14 @@ ELSEWHERE = 2.0  # [s] between two looks at points that other processes train
 class Driver:
     """One sweep. report: called with each outcome; say: shows a line; retries: further tries of a failed point.
 
+    until: asked after each point; once it says why no further one matters, none starts and running ones save and end.
     workers: a nursery that loads its libraries already, for its maker to close; one that is made here ends here.
     """
 
     def __init__(
         self, jobs: Iterable[Job], seats: Seats, report: Callable[[Outcome], None], say: Callable[[str], None],
         retries: int = 0, workers: Workers | None = None,
+        until: Callable[[], str] | None = None,
     ) -> None:  # fmt: skip
         self.pending, self.seats, self.report, self.say, self.retries = list(jobs), seats, report, say, retries
         self.running: dict[int, Job] = {}
@@ -41,6 +43,7 @@ class Driver:
         self.workers = workers
         self.given = workers
         self.stop = 0  # signal that asked for the end
+        self.until, self.enough = until, ""  # why no further point matters
         self.full = ""  # why the disk lets no further point start
         self.looked = 0.0
 
@@ -76,7 +79,7 @@ class Driver:
 
     def _start_what_fits(self) -> None:
         for job in list(self.pending):
-            if self.stop or self.full:
+            if self.stop or self.full or self.enough:
                 return
             if job.folder and RunFolder(job.folder).is_finished:
                 self.pending.remove(job)
@@ -144,7 +147,7 @@ class Driver:
 
     def _ended(self, job: Job, code: int) -> None:
         """A point that ended without a word: it was asked to, or killed."""
-        if self.stop:
+        if self.stop or self.enough:
             self._free(job)
             return
         how = signal.Signals(-code).name if code < 0 else f"code {code}"
@@ -174,6 +177,11 @@ class Driver:
     def _end(self, job: Job, outcome: Outcome) -> None:
         self.outcomes.append(outcome)
         self.report(outcome)
+        if self.until and not self.stop and not self.enough and (why := self.until()):
+            self.enough = why
+            self.pending, self.elsewhere = [], {}
+            if self.workers and self.running:
+                self.workers.signal(signal.SIGTERM)
 
 
 def _skipped(folder: Path) -> Outcome:

@@ -26,16 +26,18 @@ def run_planned(
     per_gpu: int = 1,
     retries: int = 1,
     nursery: Workers | None = None,
-) -> tuple[list[Outcome], str]:
-    """Train planned points, the longest first. Returns the outcomes, and why the rest was not started ("" if it was).
+    until: Callable[[], str] | None = None,
+) -> Driver:
+    """Train planned points, the longest first. Returns the driver: its outcomes, and why the rest was not started.
 
     workers: points at a time, 0 = as many as cores and GPUs hold; nursery: one that loads its libraries already, which
     its maker closes.
     """
     gpus = visible_gpus() if any(point.gpu for point in planned) else []
     seats = Seats(workers, gpus=gpus, per_gpu=per_gpu)
-    driver = Driver(jobs_of(planned), seats, reporter(len(planned)), say, retries, nursery)
-    return driver.run(), driver.full
+    driver = Driver(jobs_of(planned), seats, reporter(len(planned)), say, retries, nursery, until)
+    driver.run()
+    return driver
 
 
 def reporter(total: int) -> Callable[[Outcome], None]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 from cptlab.errors import UserError
@@ -19,11 +20,11 @@ from cptlab.sweeps.workers import KeptWorkers
 
 def sweep(
     study: Study, workers: int = 0, per_gpu: int = 1, retries: int = 1, dry_run: bool = False,
-    kept: KeptWorkers | None = None,
+    kept: KeptWorkers | None = None, until: Callable[[], str] | None = None,
 ) -> int:  # fmt: skip
-    """Train a study. Returns 0 if every point is finished or left to another process, else 1.
+    """Train a study. Returns 0 if every point is finished, left to another process or not needed, else 1.
 
-    kept: a nursery of the caller, who sweeps several times.
+    kept: a nursery of the caller, who sweeps several times; until: why no further point matters, '' while one does.
     """
     study = with_branches(study)
     missing = study.bases.missing() if study.bases else []
@@ -44,22 +45,24 @@ def sweep(
             todo = [point for point in known if not RunFolder(point.path).is_finished]
         elif todo:
             check_points([point.overrides for point in todo])
-        return train(study, known, todo, kept, workers, per_gpu, retries)
+        return train(study, known, todo, kept, workers, per_gpu, retries, until)
 
 
 def train(
     study: Study, known: list[PlannedPoint], todo: list[PlannedPoint], kept: KeptWorkers, workers: int,
-    per_gpu: int, retries: int,
+    per_gpu: int, retries: int, until: Callable[[], str] | None = None,
 ) -> int:  # fmt: skip
-    """Train what is not finished and say what came of all."""
+    """Train what is not finished and still matters, and say what came of all."""
     skipped = len(known) - len(todo)
     if skipped:
         say(f"{study.name}: {skipped} of {len(known)} points are finished already")
     outcomes, full = [], ""
-    if todo:
+    enough = until() if until and skipped else ""
+    if todo and not enough:
         at_a_time = f", {workers} at a time" if workers else ""
         say(f"{study.name}: {len(todo)} points to train{at_a_time}")
-        outcomes, full = run_planned(todo, workers, per_gpu, retries, kept.get())
+        driver = run_planned(todo, workers, per_gpu, retries, kept.get(), until)
+        outcomes, full, enough = driver.outcomes, driver.full, driver.enough
     counts = Counter(outcome.status for outcome in outcomes)
     skipped += counts["skipped"]
     say(f"{study.name}: {counts['finished']} trained, {skipped} skipped, {counts['failed']} failed")
@@ -68,6 +71,9 @@ def train(
             say(f"failed: {outcome.folder}: {outcome.reason}")
     if full:
         raise UserError(full)
+    if enough:
+        left = len(todo) - len(outcomes)
+        say(f"{study.name}: {enough}; {left} points were not needed (without --tolerance the same command trains them)")
     if not counts["failed"] and (study.law or study.question):
         say(f"next: {study.fit_command(str(runs_folder(study.points[0])))}")
     return int(counts["failed"] > 0)

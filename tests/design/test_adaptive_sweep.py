@@ -133,6 +133,34 @@ def test_what_cannot_be_chosen_is_refused_before_anything_is_trained(changes, fl
     assert not list(runs.glob("*/run.json"))
 
 
+def test_a_grid_with_a_tolerance_ends_where_its_answer_is_narrow_enough(study, tmp_path):
+    axes = {"model.width": [12], "mixture.domain_share": [round(0.05 * i, 2) for i in range(20, -1, -1)]}
+    runs = write_study(tmp_path, study, axes=axes, seeds=None)
+
+    def run(*more):
+        printed = io.StringIO()
+        with contextlib.chdir(ROOT), contextlib.redirect_stdout(printed), pytest.raises(SystemExit) as ended:
+            main(["sweep", str(tmp_path / "grid.yaml"), "--workers", "1", *more])
+        assert ended.value.code == 0, printed.getvalue()
+        return printed.getvalue()
+
+    text = run("--tolerance", "0.499")
+    assert "enough: domain_share" in text
+    assert " points were not needed (without --tolerance the same command trains them)" in text
+    first = trained(runs)
+    assert len({share for _, share, _ in first}) >= 4  # below, no interval is believed
+    assert len(first) < 21
+    assert "0 trained" in run("--tolerance", "0.499")
+    assert trained(runs) == first
+
+
+def test_a_tolerance_without_a_question_is_refused(study, tmp_path, capsys):
+    write_study(tmp_path, study, question=None)
+    with pytest.raises(SystemExit):
+        main(["sweep", str(tmp_path), "--tolerance", "0.1"])
+    assert "has no question" in capsys.readouterr().err
+
+
 def test_the_status_of_what_is_not_begun_says_how_to_begin(study, tmp_path, capsys):
     write_study(tmp_path, study)
     with pytest.raises(SystemExit):

@@ -1,0 +1,45 @@
+"""`cptlab sweep STUDY --tolerance 0.02`: the grid ends where its answer is narrow enough."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from cptlab.design.cli import compose_fit
+from cptlab.design.propose import TooFewError, present
+from cptlab.design.stop import check_tolerance, is_enough, sentence
+from cptlab.errors import UserError
+from cptlab.sweeps.index import runs_folder
+from cptlab.sweeps.study import Study
+
+SPENT = 2  # a look that took a second is not followed by another for so many
+
+
+class Enough:
+    """Looks at the records of a study whenever it is called, but for a third of the time at most."""
+
+    def __init__(self, study: Study, tolerance: float) -> None:
+        """UserError for a tolerance out of range, or a study without a question."""
+        check_tolerance(tolerance)
+        if not study.question:
+            raise UserError(
+                f"{study.file} has no question, so nothing says when its points are enough; drop --tolerance"
+            )
+        self.runs, self.tolerance = runs_folder(study.points[0]), tolerance
+        self.config = compose_fit([f"source.path={self.runs}", *study.law, *study.question])
+        self.next_look = 0.0
+
+    def __call__(self) -> str:
+        """Why no further point can matter; '' where one can, or where it was asked a moment ago."""
+        started = time.monotonic()
+        if started < self.next_look or not any(Path(self.runs).glob("*/done.json")):
+            return ""
+        config = self.config
+        draws = min(config.num_draws, 300)
+        try:
+            now = present(config.source, config.law, config.question, draws, config.seed)
+        except TooFewError:
+            return ""
+        finally:
+            self.next_look = time.monotonic() + SPENT * (time.monotonic() - started)
+        return sentence(now, self.tolerance) if is_enough(now, self.tolerance) else ""
