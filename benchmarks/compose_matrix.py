@@ -45,8 +45,8 @@ NEEDS = {
     "replay=adaptive_gradnorm": ["replay.interval=0.25"],
     "replay=mer": ["replay.every=5"],
     "regularizer=ewc": ["regularizer.rows=4"],
-    "regularizer=si": ["regularizer.strength=0"],
-    "regularizer=rwalk": ["regularizer.strength=0"],
+    "regularizer=si": ["model.base_run=FOLDER/si", "regularizer.strength=1"],
+    "regularizer=rwalk": ["model.base_run=FOLDER/rwalk", "regularizer.strength=1"],
 }  # what a variant cannot be without, or would not show in so few steps
 REFUSED = {
     ("replay=none", "regularizer=kl_to_base"): "no replayed rows to compare on",
@@ -73,6 +73,9 @@ def study(folder: Path) -> list[str]:
     ]  # fmt: skip
     rows = open_point(compose_point(overrides)).stream.rows[1]
     np.save(folder / "code.npy", -np.arange(len(rows), dtype=float))  # as `cptlab corpus score` writes them
+    for name in ("si", "rwalk"):  # bases that leave importances to hold their weights by
+        base = [*overrides, f"regularizer={name}", "regularizer.strength=0", "save_model=true"]
+        (folder / name).symlink_to(train_point(compose_point(base), base, quiet=True).folder)
     return overrides
 
 

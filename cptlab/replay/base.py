@@ -40,6 +40,9 @@ class Replay(ABC):
     def check_optimizer(self, optimizer: Any) -> None:  # noqa: B027 - most replay needs nothing
         """UserError for an optimizer that this replay does not go with."""
 
+    def check_run(self, steps: int, rows_per_step: int) -> None:  # noqa: B027 - most replay goes with any
+        """UserError for a run that this replay could not do anything in, or could not train."""
+
     def planned_at_start(self, steps: int) -> int:
         """How many of the run's steps `share` plans before the first; the rest is planned as it is decided."""
         return steps

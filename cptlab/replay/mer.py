@@ -39,6 +39,14 @@ class MER(SourcedReplay):
         if not 0 <= self.rate <= 1:
             raise UserError(f"replay.rate is {self.rate}; it must lie in [0, 1]")
 
+    def check_run(self, steps: int, rows_per_step: int) -> None:
+        """UserError without a Reptile step: it would be plain replay."""
+        if self.every > steps:
+            raise UserError(
+                f"replay.every is {self.every} steps but the run has {steps}, so no Reptile step would be taken; give"
+                f" {max(1, steps // 8)} or so, or replay=fixed"
+            )
+
     def check_optimizer(self, optimizer: Any) -> None:
         """The weights that training moves are those of the model."""
         if optimizer.averages:

@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
+
+from cptlab.errors import UserError
 from cptlab.replay.sourced import SourcedReplay
 
 
@@ -15,3 +18,12 @@ class ProjectedReplay(SourcedReplay):
     """
 
     by_corpus: ClassVar[bool] = False  # a constraint for each corpus that is replayed, instead of one for all
+
+    def check_run(self, steps: int, rows_per_step: int) -> None:
+        """UserError where a step could have replayed rows alone: there would be nothing to learn from."""
+        share = float(self.bounds(np.linspace(0, 1, 101))[1].max())
+        if (1 - share) * rows_per_step < 1:
+            raise UserError(
+                f"replay.replay_share is {share:g}, which leaves some steps of rows_per_step={rows_per_step} no row of the"
+                f" mixture to learn from; give {1 - 1 / rows_per_step:.3g} at most, or more rows a step"
+            )

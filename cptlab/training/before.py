@@ -59,6 +59,7 @@ def stream_of(run: Path, corpora: Corpora) -> TokenStream:
 
 def order_of(config: TrainConfig, corpora: Corpora, earlier: Earlier | None) -> TokenStream:
     """The order of the run that a configuration describes. UserError for shares or epochs that cannot be."""
+    config.replay.check_run(config.steps, config.rows_per_step)
     return TokenStream.plan(
         {name: splits["train"] for name, splits in corpora.corpora.items()}, config.mixture, config.replay,
         general=config.data.general, steps=config.steps, rows_per_step=config.rows_per_step,

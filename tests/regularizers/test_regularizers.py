@@ -128,6 +128,8 @@ def test_replayed_rows_are_enough_for_kl():
         (["replay=mer", "optimizer=schedule_free"], r"optimizer=schedule_free keeps others of its own"),
         (["replay=mer", "replay.source=buffer", "replay.corpus=prose"], r"replay\.source=buffer draws from rows already"),
         (["replay=mer", "replay.rate=1.5"], r"replay\.rate is 1\.5; it must lie in \[0, 1\]"),
+        (["replay=mer", "replay.every=11"], r"replay\.every is 11 steps but the run has 10, so no Reptile step"),
+        (["replay=agem", "replay.replay_share=0.9"], r"leaves some steps of rows_per_step=4 no row of the mixture"),
         (["replay=gem", "replay.margin=-1"], r"replay\.margin is -1"),
     ],
 )  # fmt: skip
