@@ -56,7 +56,6 @@ class Checkpoints:
 
     every_minutes: float = 30.0  # between two checkpoints; 0 = only at a signal. Shorter runs write none
     every_steps: int = 0  # also after every so many optimizer steps; 0 = by the clock alone
-    at_steps: list[int] = field(default_factory=list)  # and after these optimizer steps
     keep: int = 2  # the last ones stay
     kind: str = "auto"  # full (one file), sharded (each process its part), auto = sharded where the weights are
     allow_other_resolution: bool = False  # go on though attention or precision are not what they were
@@ -69,8 +68,6 @@ class Checkpoints:
             raise UserError(
                 f"checkpoint: every_minutes={self.every_minutes:g}, every_steps={self.every_steps} must be 0 or more"
             )
-        if wrong := [step for step in self.at_steps if step < 1]:
-            raise UserError(f"checkpoint.at_steps holds {wrong[0]}; a step is 1 or more")
         if self.keep < 1:
             raise UserError(f"checkpoint.keep is {self.keep}; it must be 1 or more")
 

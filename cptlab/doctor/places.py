@@ -36,7 +36,6 @@ def checkpoints(settings: Checkpoints) -> Finding:
     times = [
         *([f"every {settings.every_minutes:g} min"] if settings.every_minutes else []),
         *([f"every {settings.every_steps} steps"] if settings.every_steps else []),
-        *([f"after steps {', '.join(map(str, settings.at_steps))}"] if settings.at_steps else []),
         "at SIGTERM, SIGUSR1 and Ctrl-C",
     ]
     return Finding("checkpoints", f"{', '.join(times)}; kind {settings.kind}, the last {settings.keep} stay")

@@ -24,6 +24,6 @@ class ProjectedReplay(SourcedReplay):
         share = float(self.bounds(np.linspace(0, 1, 101))[1].max())
         if (1 - share) * rows_per_step < 1:
             raise UserError(
-                f"replay.replay_share is {share:g}, which leaves some steps of rows_per_step={rows_per_step} no row of the"
-                f" mixture to learn from; give {1 - 1 / rows_per_step:.3g} at most, or more rows a step"
+                f"replay.replay_share is {share:g}, which leaves some steps of rows_per_step={rows_per_step} no row of"
+                f" the mixture to learn from; give {1 - 1 / rows_per_step:.3g} at most, or more rows a step"
             )

@@ -47,13 +47,12 @@ class Bases:
 
         return [self._link_of(point) for point in read_study(self.grid, []).points]
 
-    def make(self, train: Callable[[Study], list[Path]]) -> None:
-        """Make what is missing. train: trains a study, returns the run folder of each point."""
+    def make(self, train: Callable[[Study], list[tuple[list[str], Path]]]) -> None:
+        """Make what is missing. train: trains a study, returns (overrides, run folder) of each point."""
         if self.grid is not None:
             from cptlab.sweeps.study import read_study
 
-            study = read_study(self.grid, [])
-            for point, run in zip(study.points, train(study), strict=True):
+            for point, run in train(read_study(self.grid, [])):
                 link_to(self._link_of(point), run)
         else:
             try:
@@ -81,11 +80,14 @@ class Bases:
 def link_to(link: Path, run: Path) -> None:
     """Let a run folder appear at `link`. UserError where something else is."""
     link.parent.mkdir(parents=True, exist_ok=True)
-    if link.is_symlink():
-        link.unlink()
-    elif link.exists():
+    wanted = os.path.relpath(run, link.parent)
+    if link.is_symlink() and os.readlink(link) == wanted:
+        return
+    if link.exists() and not link.is_symlink():
         raise UserError(f"{link} is there and no finished run; move it away, a link to {run} goes there")
-    link.symlink_to(os.path.relpath(run, link.parent))
+    new = link.with_name(f".{link.name}.{os.getpid()}")
+    new.symlink_to(wanted)
+    new.replace(link)  # at once: another sweep may start a point from it
 
 
 def read_bases(content: object, file: Path) -> Bases | None:

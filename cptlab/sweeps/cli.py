@@ -48,7 +48,7 @@ def run(options: argparse.Namespace, overrides: list[str]) -> int:
         if getattr(options, name, least) < least:
             raise UserError(f"--{name.replace('_', '-')} is {getattr(options, name)}; it must be {least} or more")
     from cptlab.sweeps.study import read_study
-    from cptlab.sweeps.trunks import Trunks, with_branches
+    from cptlab.sweeps.trunks import Trunks, saving, with_branches
 
     study = read_study(options.study, overrides)
     if options.command == "sweep":
@@ -57,10 +57,10 @@ def run(options: argparse.Namespace, overrides: list[str]) -> int:
         return sweep(study, options.workers, options.per_gpu, options.retries, options.dry_run)
     study = with_branches(study)
     trunks = study.bases if isinstance(study.bases, Trunks) else None
-    first = trunks.study if trunks and trunks.missing() else study  # branches cannot be opened before their trunks
+    first = trunks.next_study() if trunks and trunks.missing() else study  # branches open after their trunks
     code = (plan if options.command == "plan" else status)(first, planned_of(first), options)
     if trunks and options.command == "plan":
-        print(f"{study.name}: {trunks.saving()}")
+        print(f"{study.name}: {saving(study)}")
     return code
 
 

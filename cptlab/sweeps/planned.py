@@ -73,13 +73,15 @@ def plan_point(point: Point, overrides: list[str]) -> PlannedPoint:
     counts = count(config, corpora.vocab_size)
     ends = (counts.total - counts.nonembed) * config.adapter.trains_ends
     needed = predict(config, counts.total, counts.trainable, ends)
-    machine = config.machine
+    machine, kept = config.machine, needed.final + RECORD_BYTES
+    if config.checkpoint.keep_finished:
+        kept += config.checkpoint.keep * needed.checkpoint
     return PlannedPoint(
         run_id=point.run_id, folder=str(point.folder.path), overrides=overrides, num_params=counts.nonembed,
         num_params_total=counts.total, tokens=config.tokens_total, steps=config.steps,
         tokens_per_step=config.tokens_per_step,
         flops_per_token=counts.shape.flops_per_token(config.data.sequence_length), eval_tokens=_evaluated(point),
-        disk=needed.total + RECORD_BYTES, kept=needed.final + RECORD_BYTES, devices=machine.world_size,
+        disk=needed.total + RECORD_BYTES, kept=kept, devices=machine.world_size,
         threads=machine.threads, gpu=machine.accelerator == "gpu", precision=machine.resolved_precision,
         left_at=point.trunk.step if point.trunk else 0,
     )  # fmt: skip

@@ -14,7 +14,7 @@ from cptlab.sweeps.local_agent import run_planned, say
 from cptlab.sweeps.planned import PlannedPoint
 from cptlab.sweeps.preflight import check_points, compose_points
 from cptlab.sweeps.study import Study
-from cptlab.sweeps.trunks import with_branches
+from cptlab.sweeps.trunks import Trunks, standing, with_branches
 from cptlab.sweeps.workers import KeptWorkers
 
 
@@ -34,8 +34,14 @@ def sweep(
         return 0
     if missing:
         compose_points(study.points)  # the cheap mistakes before the dear bases
-        make_bases(study, missing, workers, per_gpu, retries)
     with contextlib.nullcontext(kept) if kept else KeptWorkers() as kept:
+        if missing:
+            make_bases(study, missing, workers, per_gpu, retries, kept)
+        asked, study = len(study.points), standing(study)
+        if lost := asked - len(study.points):
+            say(f"{study.name}: {lost} points have no trunk, for it failed")
+        if not study.points:
+            return 1
         known = known_points(study.points)
         todo = [point for point in known or [] if not RunFolder(point.path).is_finished]
         if known is None or todo:
@@ -45,7 +51,7 @@ def sweep(
             todo = [point for point in known if not RunFolder(point.path).is_finished]
         elif todo:
             check_points([point.overrides for point in todo])
-        return train(study, known, todo, kept, workers, per_gpu, retries, until)
+        return int(train(study, known, todo, kept, workers, per_gpu, retries, until) or lost > 0)
 
 
 def train(
@@ -79,15 +85,21 @@ def train(
     return int(counts["failed"] > 0)
 
 
-def make_bases(study: Study, missing: list[Path], workers: int, per_gpu: int, retries: int) -> None:
+def make_bases(
+    study: Study, missing: list[Path], workers: int, per_gpu: int, retries: int, kept: KeptWorkers | None = None
+) -> None:
     """Train or build what the study starts from. UserError where that fails."""
     assert study.bases
-    number = "a base is missing; making it" if len(missing) == 1 else f"{len(missing)} bases are missing; making them"
-    say(f"{study.name}: {number} first: {study.bases.how}")
+    if not isinstance(study.bases, Trunks):  # those say themselves what they train
+        number = (
+            "a base is missing; making it" if len(missing) == 1 else f"{len(missing)} bases are missing; making them"
+        )
+        say(f"{study.name}: {number} first: {study.bases.how}")
 
-    def trained(bases: Study) -> list[Path]:
-        if sweep(bases, workers, per_gpu, retries):
-            raise UserError(f"a run of {bases.name} failed; {study.name} was not started")
-        return [point.path for point in known_points(bases.points) or checked_points(bases.points)]
+    def trained(bases: Study) -> list[tuple[list[str], Path]]:
+        if sweep(bases, workers, per_gpu, retries, kept=kept) and not isinstance(study.bases, Trunks):
+            raise UserError(f"a base of {bases.file} failed; {study.name} was not started")
+        points = standing(bases).points
+        return [(p.overrides, p.path) for p in known_points(points) or checked_points(points)] if points else []
 
     study.bases.make(trained)

@@ -1,71 +1,117 @@
-"""`branches: true` in a study: points that differ in tokens alone leave one trunk, whose steps are trained once.
+"""`branches: true` in a study: steps that its points share, up to their final decay, are trained once.
 
-With WSD, a trapezoid or the infinite schedule, runs of every length have one LR until their final decay. So the trunk,
-the same schedule without a decay, is trained to where the longest run leaves it and keeps a checkpoint at each exit;
-every budget is then a branch (`branch.run`), equal bit by bit to its whole run. Trunks lie in `<runs>/.trunks/`.
+With WSD, a trapezoid or the infinite schedule, runs of every length have one LR until their final decay. So each point
+leaves a trunk, the same schedule without a decay, where its decay begins (`branch.run`), and equals its whole run bit
+by bit. A trunk is trained in pieces, each to one exit and each a branch of the piece before, so that a longer budget
+adds a piece and leaves all others as they are. Pieces lie in `<runs>/.trunks/`.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from cptlab.errors import UserError
+from cptlab.records.run import RunFolder
 from cptlab.sweeps.bases import Bases, link_to
 from cptlab.sweeps.index import planned_points, runs_folder
 from cptlab.sweeps.preflight import check_points, compose_points, own
 from cptlab.sweeps.study import Study
+from cptlab.training.checkpoint.folder import home
 
 if TYPE_CHECKING:
     from cptlab.config import TrainConfig
 
+OWN = ("tokens=", "lr_schedule.", "lr_schedule=")  # in what points of one trunk may differ
+
+
+@dataclass(frozen=True)
+class Piece:
+    """The steps of a trunk up to an exit. link: where its run appears; overrides: of a run that ends at `step`.
+
+    before: the piece that it leaves; tokens_per_step: of the run.
+    """
+
+    link: Path
+    step: int
+    overrides: tuple[str, ...]
+    before: Piece | None
+    tokens_per_step: int
+
+    @property
+    def depth(self) -> int:
+        """Pieces before it."""
+        return self.before.depth + 1 if self.before else 0
+
+    @property
+    def branch(self) -> list[str]:
+        """Overrides of what leaves it."""
+        return [f"branch.run={self.link}", f"branch.step={self.step}"]
+
+    @property
+    def is_there(self) -> bool:
+        """Whether it is trained and keeps the checkpoint at its exit."""
+        return RunFolder(self.link).is_finished and (home(self.link) / f"step_{self.step}").is_dir()
+
 
 @dataclass(frozen=True, kw_only=True)
 class Trunks(Bases):
-    """What branches start from.
-
-    study: its points are the trunks; links: a name for each, known before it is trained; whole: the points as runs
-    of their own; exits: step at which each of them leaves, 0 where it leaves none.
-    """
+    """Pieces that what comes next starts from. study: they are its points; whole: the study's points, not branched."""
 
     study: Study
-    links: tuple[Path, ...]
-    whole: list[list[str]]
-    exits: list[int]
+    pieces: tuple[Piece, ...]
+    whole: tuple[tuple[str, ...], ...]
 
     def folders(self) -> list[Path]:
         """The links."""
-        return list(self.links)
+        return [piece.link for piece in self.pieces]
 
-    def make(self, train: Callable[[Study], list[Path]]) -> None:
-        """Train them, after the bases that they start from, once it is known that the points can be branches."""
+    def missing(self) -> list[Path]:
+        """Links of pieces that are not there, and what they start from themselves."""
+        before = self.study.bases.missing() if self.study.bases else []
+        return before + [piece.link for piece in self.pieces if not piece.is_there]
+
+    def make(self, train: Callable[[Study], list[tuple[list[str], Path]]]) -> None:
+        """Train them, after what they start from, once it is known that the points can be branches.
+
+        A piece that fails leaves its branches without a trunk; the others go on.
+        """
         from cptlab.training.branch import refuse_other_order
 
         if self.study.bases and self.study.bases.missing():
             self.study.bases.make(train)
-        for point in check_points(self.whole):
-            refuse_other_order(point.config, point.stream)
-        for link, run in zip(self.links, train(self.study), strict=True):
-            link_to(link, run)
+        if not isinstance(self.study.bases, Trunks):
+            for point in check_points([list(point) for point in self.whole]):
+                refuse_other_order(point.config, point.stream)
+        links = {tuple(point): piece for point, piece in zip(self.study.points, self.pieces, strict=True)}
+        for point, run in train(self.study):
+            piece = links[tuple(point)]
+            if RunFolder(run).is_finished:
+                link_to(piece.link, run)
+                if not piece.is_there:
+                    raise UserError(f"{run} lost its checkpoint at step {piece.step}; delete the folder and go on")
 
     @property
     def how(self) -> str:
         """What makes them."""
         return f"cptlab sweep {self.study.file}"
 
-    def saving(self) -> str:
-        """'3 trunks and 12 branches: 1.2e+12 FLOPs, 46 % of 12 whole runs'. Opens what it plans."""
-        whole, trunks = planned_points(self.whole), planned_points(self.study.points)
-        own = [replace(point, left_at=step) for point, step in zip(whole, self.exits, strict=True)]
-        spent = sum(point.flops for point in [*trunks, *own])
-        return (
-            f"{_counted(len(trunks), 'trunk')} and {_counted(len(own), 'branch')}: {spent:.2e} FLOPs,"
-            f" {spent / sum(point.flops for point in whole):.0%} of {_counted(len(whole), 'whole run')}"
-        )
+    def next_study(self) -> Study:
+        """The pieces that are trained next."""
+        before = self.study.bases
+        return before.next_study() if isinstance(before, Trunks) and before.missing() else self.study
+
+    def all_pieces(self) -> list[Piece]:
+        """With those before."""
+        before = self.study.bases
+        return [*(before.all_pieces() if isinstance(before, Trunks) else []), *self.pieces]
 
 
 def with_branches(study: Study) -> Study:
@@ -75,52 +121,108 @@ def with_branches(study: Study) -> Study:
     """
     if not study.branches:
         return study
-    configs = compose_points(study.points)
-    groups: dict[str, list[int]] = {}
-    for i, point in enumerate(study.points):
-        groups.setdefault(json.dumps([text for text in point if not text.startswith("tokens=")]), []).append(i)
-    points, all_exits, trunks, links = list(study.points), [0] * len(study.points), [], []
-    for key, members in groups.items():
-        if len(members) < 2:
-            continue
-        exits = {i: exit_of(study, i, configs[i]) for i in members}
-        link = runs_folder(points[members[0]]) / ".trunks" / hashlib.sha256(key.encode()).hexdigest()[:12]
-        links.append(link)
-        trunks.append(trunk(json.loads(key), configs[members[0]], sorted(set(exits.values())), link.parent))
-        for i, step in exits.items():
-            points[i], all_exits[i] = [*points[i], f"branch.run={link}", f"branch.step={step}"], step
-    if not trunks:
-        raise UserError(f"{study.file}: branches needs points that differ in tokens alone, e.g. budgets: [1e6, 4e6]")
-    stem = replace(study, name=f"{study.name} trunks", points=trunks, law=(), question=(), branches=False)
-    bases = Trunks(study=stem, links=tuple(links), whole=study.points, exits=all_exits)
+    exits = [exit_of(study, i, config) for i, config in enumerate(compose_points(study.points))]
+    pieces = {piece.link: piece for piece in pieces_of(study, exits)}
+    shared = Counter(piece.before.link for piece in pieces.values() if piece.before)
+    shared.update(link for link, _, _ in exits)
+    left = [pieces[link] for link, _, _ in exits]
+    alone = [piece.before is None and shared[piece.link] == 1 for piece in left]  # a trunk that nothing shares
+    if all(alone):
+        raise UserError(
+            f"{study.file}: branches needs points that differ in tokens or in their final decay alone, e.g. budgets:"
+            " [1e6, 4e6]"
+        )
+    kept = [piece for piece in pieces.values() if piece not in [p for p, one in zip(left, alone, strict=True) if one]]
+    bases: Bases | None = study.bases
+    for depth in range(max(piece.depth for piece in kept) + 1):
+        level = tuple(piece for piece in kept if piece.depth == depth)
+        points = [[*piece.overrides, *(piece.before.branch if piece.before else [])] for piece in level]
+        name = f"{study.name} trunks" + (f", piece {depth + 1}" if depth else "")
+        stem = replace(study, name=name, points=points, law=(), question=(), branches=False, bases=bases)
+        bases = Trunks(study=stem, pieces=level, whole=tuple(map(tuple, study.points)))
+    points = [point if one else [*point, *piece.branch]
+              for point, piece, one in zip(study.points, left, alone, strict=True)]  # fmt: skip
     return replace(study, points=points, bases=bases, branches=False)
 
 
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}" + ("es" if noun.endswith("ch") else "s") * (number != 1)
+def standing(study: Study) -> Study:
+    """The study without the points whose trunk failed."""
+    if not isinstance(study.bases, Trunks):
+        return study
+    gone = {f"branch.run={link}" for link in study.bases.missing()}
+    return replace(study, points=[point for point in study.points if not gone & set(point)])
 
 
-def exit_of(study: Study, number: int, config: TrainConfig) -> int:
-    """Optimizer steps that a point shares with its trunk. UserError where there are none."""
+def exit_of(study: Study, number: int, config: TrainConfig) -> tuple[Path, np.ndarray, TrainConfig]:
+    """(link of its piece, LR factors of the steps before the final decay, configuration) of a point. UserError."""
     schedule, point = config.lr_schedule, " ".join(own(study.points, number))
     if not schedule.end:
-        raise UserError(
-            f"{study.file}: branches: with lr_schedule={schedule.variant_name} the LR of every step depends on the"  # type: ignore[attr-defined]
-            " length of the run; take wsd, trapezoid or infinite, or drop branches"
+        why = (
+            "at constant LR every shorter budget is a row of the longest run; give that one alone and drop branches"
+            if schedule.is_constant
+            else f"with lr_schedule={schedule.variant_name} the LR of every step depends on the length of the run; take"  # type: ignore[attr-defined]
+            " wsd, trapezoid or infinite, or drop branches"
         )
+        raise UserError(f"{study.file}: branches: {why}")
     if config.branch.run or config.stream:
         raise UserError(f"{study.file}: branches makes branches of its own; drop branch.run and stream ({point})")
     step = min(schedule.shared_steps(config.tokens_per_step, config.tokens_total), config.steps - 1)
     if step < 1:
         raise UserError(f"{study.file}: branches: {point} decays from its first step; shorten the decay")
-    return step
+    factors = schedule.factor(np.arange(1.0, step + 1) * config.tokens_per_step, config.tokens_total)
+    kept = sorted(text for text in study.points[number] if not text.startswith(OWN))
+    digest = hashlib.sha256(json.dumps([kept, factors.tolist()]).encode()).hexdigest()[:12]
+    return runs_folder(study.points[number]) / ".trunks" / digest, factors, config
 
 
-def trunk(overrides: list[str], config: TrainConfig, exits: list[int], runs: Path) -> list[str]:
-    """Overrides of the run that passes all exits [step]."""
-    return [
-        *overrides, f"lr_schedule.{config.lr_schedule.end}=0", f"tokens={exits[-1] * config.tokens_per_step}",
-        f"checkpoint.at_steps=[{','.join(map(str, exits))}]", f"checkpoint.keep={len(exits)}",
-        "checkpoint.every_steps=0", "checkpoint.every_minutes=0", "checkpoint.keep_finished=true",
-        "evaluation.points=1", "save_model=false", f"runs={runs}",
-    ]  # fmt: skip
+def pieces_of(study: Study, exits: list[tuple[Path, np.ndarray, TrainConfig]]) -> list[Piece]:
+    """One a link, each after the longest piece with the same beginning."""
+    found: list[tuple[list[str], np.ndarray, Piece]] = []
+    for i in sorted(range(len(exits)), key=lambda i: len(exits[i][1])):
+        link, factors, config = exits[i]
+        if any(piece.link == link for _, _, piece in found):
+            continue
+        kept = sorted(text for text in study.points[i] if not text.startswith(OWN))
+        before = [
+            piece
+            for others, theirs, piece in found
+            if others == kept and np.array_equal(theirs, factors[: len(theirs)])
+        ]
+        overrides = (
+            *(text for text in study.points[i] if not text.startswith("tokens=")),
+            f"lr_schedule.{config.lr_schedule.end}=0", f"tokens={len(factors) * config.tokens_per_step}",
+            "checkpoint.keep=1", "checkpoint.keep_finished=true", "evaluation.points=1", "save_model=false",
+            f"runs={link.parent}",
+        )  # fmt: skip
+        piece = Piece(link, len(factors), overrides, before[-1] if before else None, config.tokens_per_step)
+        found.append((kept, factors, piece))
+    return [piece for _, _, piece in found]
+
+
+def saving(study: Study) -> str:
+    """'3 trunks and 12 branches: 1.2e+12 FLOPs, 46 % of 12 whole runs' of a branched study. Opens what it plans."""
+    assert isinstance(study.bases, Trunks)
+    pieces = {piece.link: piece for piece in study.bases.all_pieces()}
+    whole = planned_points([list(point) for point in study.bases.whole])
+    rates: dict[Path, float] = {}
+    spent, branches = 0.0, 0
+    for point, planned in zip(study.points, whole, strict=True):
+        link = next((Path(text.removeprefix("branch.run=")) for text in point if text.startswith("branch.run=")), None)
+        spent += replace(planned, left_at=pieces[link].step if link else 0).flops
+        branches += link is not None
+        while link:
+            rates[link] = planned.flops_per_token
+            before = pieces[link].before
+            link = before.link if before else None
+    for link, rate in rates.items():
+        piece = pieces[link]
+        spent += rate * (piece.step - (piece.before.step if piece.before else 0)) * piece.tokens_per_step
+    roots = sum(piece.before is None for piece in pieces.values())
+    return (
+        f"{_counted(roots, 'trunk')} and {_counted(branches, 'branch')}: {spent:.2e} FLOPs,"
+        f" {spent / sum(point.flops for point in whole):.0%} of {_counted(len(whole), 'whole run')}"
+    )
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" + ("es" if noun.endswith("ch") else "s") * (number != 1)

@@ -132,6 +132,6 @@ def test_bases_of_a_grid_appear_under_the_names_of_their_values(tmp_path):
     for run in runs.values():
         run.mkdir(parents=True)
         write_whole(run / "done.json", {"status": "finished"})
-    bases.make(lambda bases: [runs[point[0].removeprefix("model.size=")] for point in bases.points])
+    bases.make(lambda bases: [(point, runs[point[0].removeprefix("model.size=")]) for point in bases.points])
     assert (tmp_path / "bases" / "100k").resolve() == runs["100k"]
     assert bases.missing() == []

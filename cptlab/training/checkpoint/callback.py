@@ -100,9 +100,8 @@ class Checkpointing(L.Callback):
     ) -> None:  # fmt: skip
         """Save, stop, or nothing; after the last step `first` has saved."""
         step, every = pl_module.step, self.settings.every_steps
-        due = step in self.settings.at_steps or (every and step % every == 0)
         asked = self.agreement.agreed(self._wanted()) if self.agreement else 0
-        if step >= self.stream.steps or not (asked or due):
+        if step >= self.stream.steps or not (asked or (every and step % every == 0)):
             return
         self.save(trainer, pl_module)
         if asked >= STOP:
