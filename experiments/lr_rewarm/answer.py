@@ -5,6 +5,7 @@ Usage: python experiments/lr_rewarm/answer.py runs/lr_rewarm [folder]
 
 import sys
 from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -65,6 +66,17 @@ def growth(column: Mapping[Way, BySeed], corpus: str) -> dict[str, Any]:
     return over_seeds(each(column[high], change(corpus)), minus=each(column[low], change(corpus))).to_json()
 
 
+def next_height(column: Mapping[Way, BySeed], corpus: str) -> dict[str, Any]:
+    """Final loss at each re-warm minus that at the next lower one, seed by seed."""
+    keys = sorted(column)
+    return {
+        f"{high.peak_lr:g} - {low.peak_lr:g}": over_seeds(
+            each(column[high], change(corpus)), minus=each(column[low], change(corpus))
+        ).to_json()
+        for low, high in pairwise(keys)
+    }
+
+
 def chart(columns: Mapping[float, Mapping[Way, BySeed]]) -> Chart:
     """Both losses over the height, a line a share of replay."""
     panels = []
@@ -104,6 +116,7 @@ def main(path: str, target: Path) -> None:
             "best_under_cap": best_under_cap(column),
             "lowest_code_at": min(column, key=lambda key: over_seeds(each(column[key], change("code"))).value).peak_lr,
             "highest_minus_lowest_height": {name: growth(column, corpus) for corpus, name in CORPORA.items()},
+            "each_height_minus_the_one_below": {name: next_height(column, corpus) for corpus, name in CORPORA.items()},
         }
     for key in sorted(found):
         if key.length != usual:
