@@ -1,9 +1,10 @@
-"""The stability gap: a loss that first rises above the base's and then comes back (Guo et al. 2024, arXiv 2406.14833;
+"""The stability gap: a loss that rises above the base's and then comes back (Guo et al. 2024, arXiv 2406.14833;
 the name is De Lange et al.'s, arXiv 2205.13452).
 
-    depth = max (loss - base loss) of the first rise, its bottom the step of that maximum (of quality, hence "bottom")
+    depth = max (loss - base loss) of the run, its bottom the step of that maximum (of quality, hence "bottom")
     break even: where the loss is back at the base's, first after the bottom
 
+The deepest rise counts, not the first: that may be the noise of a row that crosses the base's loss and comes back.
 A loss that rises and never comes back is forgetting, not a gap: `recovered` is false, and `still_rising` says that the
 worst row is the last one, so that the bottom may lie further on. Evaluations are few, so the depth is a lower bound,
 and a gap that is over before `first_look` is not seen at all.
@@ -64,7 +65,7 @@ class StabilityGap:
 
 
 def stability_gap(curve: Curve) -> StabilityGap | None:
-    """The first rise of a curve above its base loss; None without a base row and one after it."""
+    """The deepest rise of a curve above its base loss; None without a base row and one after it."""
     if not curve.has_base or len(curve.loss) < 2:
         return None
     above = np.flatnonzero(curve.loss[1:] > curve.loss[0]) + 1
@@ -72,11 +73,11 @@ def stability_gap(curve: Curve) -> StabilityGap | None:
     if not len(above):
         flat = Measured(0.0, NAT, curve.change(1).se)
         return StabilityGap(curve.domain, flat, None, None, None, None, None, False, first_look)
-    back = np.flatnonzero(curve.loss[above[0] :] <= curve.loss[0]) + above[0]
-    end = int(back[0]) if len(back) else len(curve.loss)
-    bottom = int(above[0] + np.argmax(curve.loss[above[0] : end]))
+    bottom = int(np.argmax(curve.loss))
+    back = np.flatnonzero(curve.loss[bottom:] <= curve.loss[0]) + bottom
     recovery, tokens, between = None, None, None
     if len(back):
+        end = int(back[0])
         recovery, between = int(curve.steps[end]), (float(curve.tokens[end - 1]), float(curve.tokens[end]))
         fall = (curve.loss[end - 1] - curve.loss[0]) / (curve.loss[end - 1] - curve.loss[end])
         tokens = float(between[0] + fall * (between[1] - between[0]))

@@ -34,10 +34,12 @@ def test_a_loss_that_never_comes_back_is_not_recovered():
     assert stability_gap(curve([3.0, 3.1, 3.2])).still_rising
 
 
-def test_only_the_first_rise_counts():
-    gap = stability_gap(curve([3.0, 2.9, 3.1, 3.0, 2.9, 3.9]))
-    assert gap.depth.value == pytest.approx(0.1)
-    assert (gap.bottom_step, gap.recovery_step, gap.break_even_tokens) == (20, 30, 3000)
+def test_the_deepest_rise_counts_whatever_row_of_noise_came_before():
+    gap = stability_gap(curve([3.0, 3.001, 2.999, 3.5, 3.6, 2.9]))
+    assert gap.depth.value == pytest.approx(0.6)
+    assert (gap.bottom_step, gap.recovery_step) == (40, 50)
+    late = stability_gap(curve([3.0, 3.1, 2.9, 3.2]))
+    assert (late.depth.value, late.recovered, late.still_rising) == (pytest.approx(0.2), False, True)
 
 
 def test_a_rise_within_the_noise_is_not_clear():

@@ -48,10 +48,10 @@ def run(options: argparse.Namespace, overrides: list[str]) -> int:
         options.method, options.metric, options.hyperband, tuple(options.between), tuple(options.log), options.runs
     )
     study = tracked(read_study(options.study, overrides), options.project)
-    if study.branches:
+    if study.branches and not options.offline:
         raise UserError(
             f"{study.file}: branches leave trunks that must be trained first, which agents of W&B know nothing of; use"
-            " `cptlab sweep` (tracking=wandb logs its runs), or drop branches"
+            " `cptlab sweep` (tracking=wandb logs its runs), --offline, or drop branches"
         )
     place = Place(options.entity, options.agents, options.retries)
     refuse_agents(place)

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from cptlab.cli import main
 from cptlab.errors import UserError
 from cptlab.sweeps.preflight import check_points
 from cptlab.sweeps.study import read_study
@@ -106,3 +107,12 @@ def test_wandb_sweep_takes_every_method_as_it_was_written(search, study, tmp_pat
     assert not any("parameters" in entry for entry in kept.config["parameters"].values())  # flat, so keys stay dotted
     first = [f"{key}={value}" for key, value in kept.waiting[0].items()]
     assert check_points([first])[0].config.tracking.project == "methods"  # what an agent passes, Hydra takes
+
+
+def test_a_study_with_branches_is_refused_for_agents_would_train_whole_runs(study, tmp_path, capsys):
+    file = tmp_path / "grid.yaml"
+    file.write_text("branches: true\nbudgets: [640, 1280]\n")
+    with pytest.raises(SystemExit) as ended:
+        main(["wandb-sweep", str(file), *study, "--dry-run"])
+    assert ended.value.code == 2
+    assert "branches leave trunks that must be trained first" in capsys.readouterr().err
