@@ -7,6 +7,7 @@ bases: {grid: bases.yaml, as: "bases/{model.size}"}                # another stu
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -63,6 +64,24 @@ class Bases:
                 raise UserError(f"bases.command `{self.command}` ended with code {code}; nothing else was started")
         if missing := self.missing():
             raise UserError(f"{self.how} ended well but {missing[0]} is no finished run; mend bases of the study")
+
+    def changed(self) -> str:
+        """A sentence where a finished base was trained by other settings than its grid has now; else ''."""
+        if self.grid is None:
+            return ""
+        from cptlab.sweeps.study import read_study
+
+        for point in read_study(self.grid, []).points:
+            try:
+                kept = json.loads((self._link_of(point) / "run.json").read_text("utf8"))["overrides"]
+            except (OSError, ValueError, KeyError):
+                continue  # not trained yet, or no run of ours
+            if other := sorted(set(point) ^ set(kept)):
+                return (
+                    f"{self._link_of(point)} was trained with other settings than {self.grid} has now"
+                    f" ({', '.join(other)}) and is used as it is; remove that link, and it is trained anew"
+                )
+        return ""
 
     @property
     def how(self) -> str:

@@ -32,6 +32,8 @@ def sweep(
         compose_points(study.points) if missing else checked_points(study.points)
         say("\n".join(" ".join(point) for point in study.points))
         return 0
+    if study.bases and (changed := study.bases.changed()):
+        say(f"{study.name}: {changed}")
     if missing:
         compose_points(study.points)  # the cheap mistakes before the dear bases
     with contextlib.nullcontext(kept) if kept else KeptWorkers() as kept:

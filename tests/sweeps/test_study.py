@@ -135,3 +135,8 @@ def test_bases_of_a_grid_appear_under_the_names_of_their_values(tmp_path):
     bases.make(lambda bases: [(point, runs[point[0].removeprefix("model.size=")]) for point in bases.points])
     assert (tmp_path / "bases" / "100k").resolve() == runs["100k"]
     assert bases.missing() == []
+    write_whole(runs["30k"] / "run.json", {"overrides": ["model.size=30k"]})
+    assert bases.changed() == ""
+    write_whole(runs["100k"] / "run.json", {"overrides": ["model.size=100k", "tokens=1e6"]})
+    assert "bases/100k was trained with other settings than" in bases.changed()
+    assert "(tokens=1e6)" in bases.changed()
