@@ -12,7 +12,7 @@ from cptlab.design.state import State
 from cptlab.errors import UserError
 
 NEAR = 0.02  # a choice this near to a measured share is at it
-SHARES = 4  # at the question's size and tokens: below, a law of the wrong form can look sure of itself
+SHARES = 5  # at the question's size and tokens: below, a law of the wrong form can look sure of itself
 
 
 def check_tolerance(tolerance: float) -> None:

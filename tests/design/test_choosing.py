@@ -84,12 +84,12 @@ def test_bisecting_measures_the_choice_first(known, space):
 def test_enough_needs_width_and_shares(known):
     _, now = known
     assert not is_enough(now, 0.49)  # narrow enough, but three shares
-    assert "fewer than 4 shares" in sentence(now, 0.49)
+    assert "fewer than 5 shares" in sentence(now, 0.49)
     assert sentence(now, 0.001).startswith("not enough: domain_share 0.")
 
 
 def test_a_choice_beyond_the_measured_shares_is_not_enough(runs, space, question):
-    done = [Point(space.sizes[0], space.tokens[0], share) for share in (0.1, 0.2, 0.3, 0.4)]
+    done = [Point(space.sizes[0], space.tokens[0], share) for share in (0.1, 0.2, 0.3, 0.35, 0.4)]
     now = state(fits_of(runs(done), "dcpt", 60, 0), question)
     beyond = type(now)(now.case, {"domain_share": 0.45}, {"domain_share": np.full(20, 0.45)}, now.kept[:20])
     within = type(now)(now.case, {"domain_share": 0.38}, {"domain_share": np.full(20, 0.38)}, now.kept[:20])
