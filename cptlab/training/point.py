@@ -17,6 +17,7 @@ from cptlab.training.branch import Trunk, open_trunk, refuse_other_order
 from cptlab.training.checkpoint import folder as checkpoints
 from cptlab.training.facts import identify
 from cptlab.training.fits import check_layers, check_length, check_machine, check_vocabulary, read_config
+from cptlab.training.importance import check_importance
 from cptlab.training.parallel.launch import check_processes
 from cptlab.training.parallel.ranks import is_first_process
 
@@ -70,6 +71,7 @@ def open_point(config: TrainConfig, known: dict[str, Any] | None = None, here: b
     trunk = open_trunk(config, corpora, base)
     stream = order_of(config, corpora, earlier_of(config, corpora, base))
     config.regularizer.check_data(list(corpora.corpora), config.data.general, weights)
+    check_importance(config, weights, corpora.vocab_size, known)
     config.objective.token_weights(list(corpora.corpora))
     if trunk:
         refuse_other_order(config, stream)
