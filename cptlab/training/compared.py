@@ -36,7 +36,7 @@ def meets(config: TrainConfig, stream: TokenStream, rows: str) -> bool:
     """Whether a step trains, or may come to train, on a row of that kind. Counted up to the first of them."""
     table, planned, replay = stream.table, stream.planned_steps, config.replay
     g = stream.names.index(config.data.general) if rows == "general" else -1
-    sources = [g, -1] if g >= 0 and table.replay_corpus == g else [g]  # replay from the general corpus
+    sources = [g, -1] if g >= 0 and table.replay_corpus == g and replay.trains_on_rows else [g]
     if table.shares[0:planned][:, sources].any():
         for start in range(0, planned, CHUNK_STEPS):
             if table.counts(start, min(start + CHUNK_STEPS, planned))[:, sources].any():
@@ -46,4 +46,5 @@ def meets(config: TrainConfig, stream: TokenStream, rows: str) -> bool:
         drawn = config.mixture.bounds(u, stream.names, config.data.general)[1][:, g].any() if g >= 0 else False
         if drawn or (-1 in sources and replay.bounds(u)[1].any()):
             return True
-    return bool(g >= 0 and stream.seen_before and stream.replayed[:, g].any())  # of earlier stages, from the buffer
+    of_stages_before = g >= 0 and stream.seen_before > 0 and replay.trains_on_rows  # which the buffer holds
+    return bool(of_stages_before and stream.replayed[:, g].any())

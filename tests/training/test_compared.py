@@ -21,6 +21,7 @@ KL, DOMAIN, GENERAL = "regularizer=kl_to_base", "mixture=domain_only", "regulari
         (["replay=fixed", "replay.replay_share=0.01"], "on replayed rows, and none"),  # of 40 rows
         (["replay=decaying", "replay.start=0", "replay.end=0"], "on replayed rows, and none"),
         (["replay=adaptive", "replay.minimum=0", "replay.maximum=0"], "on replayed rows, and none"),
+        ([DOMAIN, GENERAL, "replay=agem"], "on general rows, and none of the 10 steps trains on one"),
         (["replay=buffer", "tokens=64"], "on replayed rows, and none of the 1 steps"),  # nothing is seen yet
     ],
 )  # fmt: skip
@@ -34,6 +35,7 @@ def test_an_order_without_a_row_to_compare_on_is_refused_before_training(study, 
     "overrides",
     [
         ["mixture=static", GENERAL], ["replay=fixed"], [DOMAIN, GENERAL, "replay=fixed"], ["replay=buffer"],
+        [DOMAIN, "replay=agem", "regularizer.rows=all"], ["replay=gem", GENERAL],
         ["replay=adaptive", "replay.minimum=0"], [DOMAIN, "regularizer.rows=all"],
         ["mixture=ucb", "mixture.interval=0.5", GENERAL], ["mixture=general_only", GENERAL, "regularizer.source=stored"],
     ],
