@@ -69,8 +69,11 @@ class Schedule(ABC):
         apart = np.flatnonzero(self.factor(clock, tokens_total) != endless.factor(clock, tokens_total))
         return int(apart[0]) if len(apart) else len(clock)
 
-    def after(self, final_lr: float | None, peak_lr: float) -> "Schedule":
-        """This schedule in a run from a base whose LR ended at `final_lr` (None: not known), with this peak."""
+    def after(self, final_lr: float | None, peak_lr: float, is_random: bool = False) -> "Schedule":
+        """This schedule in a run from a base whose LR ended at `final_lr` (None: not known), with this peak.
+
+        is_random: the run starts from random weights.
+        """
         return self
 
     def identity(self) -> dict[str, Any]:

@@ -53,7 +53,9 @@ def open_point(config: TrainConfig, known: dict[str, Any] | None = None, here: b
     if repr(config.model) not in known:
         known[repr(config.model)] = config.model.base(), config.model.folder()
     base, weights = known[repr(config.model)]
-    config.lr_schedule = config.lr_schedule.after(final_lr(asdict(base)), config.optimizer.peak_lr)
+    config.lr_schedule = config.lr_schedule.after(
+        final_lr(asdict(base)), config.optimizer.peak_lr, base.kind == "scratch"
+    )
     given, given_base = config, base  # the record is named by what was asked for, whatever was made of it
     check_together(config, weights, known, here)  # before a base with other tokens is made: that takes minutes
     if config.vocab.identity():

@@ -14,6 +14,7 @@ from cptlab.schedules.rewarm import Rewarm
 from cptlab.schedules.trapezoid import Trapezoid
 from cptlab.schedules.wsd import WSD
 from cptlab.sweeps.preflight import compose_point
+from cptlab.training.run import open_point
 
 
 @pytest.mark.parametrize(
@@ -36,6 +37,7 @@ from cptlab.sweeps.preflight import compose_point
         (lambda: Rewarm(start=1.5), r"lr_schedule\.start is 1\.5"),
         (lambda: Rewarm(warmup_tokens=1).factor(0.0, 10), r"lr_schedule\.start is null"),
         (lambda: Rewarm().after(None, 1e-3), r"no LR history; declare it with model\.lr_history"),
+        (lambda: Rewarm().after(None, 1e-3, is_random=True), r"starts from random weights; use another schedule"),
         (lambda: Rewarm().after(2e-3, 1e-3), r"ended at 0\.002, above optimizer\.peak_lr=0\.001"),
         (lambda: anneal_area([1.0], 1.0), r"lambda.*between 0 and 1"),
     ],
@@ -94,3 +96,10 @@ def test_points_that_are_no_schedule_are_refused(fields, sentence):
 def test_a_configuration_is_refused_before_its_corpora_are_opened(overrides, sentence):
     with pytest.raises(UserError, match=sentence):
         compose_point(overrides)
+
+
+def test_a_rewarm_from_random_weights_is_not_told_to_declare_a_history(study):
+    with pytest.raises(UserError, match=r"it starts from random weights; .*or give lr_schedule\.start") as refused:
+        open_point(compose_point([*study, "lr_schedule=rewarm"]))
+    assert "lr_history" not in str(refused.value)
+    assert open_point(compose_point([*study, "lr_schedule=rewarm", "lr_schedule.start=0.5"])).run_id
