@@ -60,6 +60,9 @@ class Schedule(ABC):
                 " shorten the warm-up or lengthen the run"
             )
 
+    def check_step(self, tokens_per_step: int, tokens_total: int) -> None:  # noqa: B027 - most need no step
+        """UserError if a part of this schedule is shorter than a step, so that no step has its LR."""
+
     def shared_steps(self, tokens_per_step: int, tokens_total: int) -> int:
         """Steps before the final decay, whose LR a longer run has too; without `end` in the schedule none."""
         if not self.end:

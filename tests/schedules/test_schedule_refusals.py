@@ -31,6 +31,7 @@ from cptlab.training.run import open_point
         (lambda: Trapezoid(decay_tokens=200).check(100), r"decay 200 tokens overlap in a run of tokens=100"),
         (lambda: Infinite(constant=0.1, floor=0.2), r"floor at most constant"),
         (lambda: Infinite(warmup_tokens=50, cooldown_tokens=50).check(100), r"warmup 50, cooldown 50, anneal 10 tokens"),
+        (lambda: CosineRestarts(warmup_tokens=10, cycles=2, growth=3).check_step(64, 256), r"cycle of 62 tokens, shorter"),
         (lambda: InverseSqrt(), r"timescale_tokens is 0.*give one of them"),
         (lambda: CosineRestarts(cycles=0), r"cycles is 0"),
         (lambda: CosineRestarts(cycles=9).check(4), r"do not fit into 4 tokens"),
@@ -90,6 +91,10 @@ def test_points_that_are_no_schedule_are_refused(fields, sentence):
         (["lr_schedule.warmup_tokens=1e9"], r"shorten the warm-up or lengthen the run"),
         (["lr_schedule=trapezoid", "lr_schedule.decay_tokens=1e9"], r"shorten them or lengthen the run"),
         (["lr_schedule=piecewise", "lr_schedule.path=missing.csv"], r"missing\.csv cannot be read"),
+        (
+            ["lr_schedule=cosine_restarts", "lr_schedule.warmup_tokens=0", "tokens=655360", "lr_schedule.cycles=1000"],
+            r"makes a cycle of \d+ tokens, shorter than one step of \d+; take fewer cycles or lengthen the run",
+        ),
         (["lr_schedule=infinite", "optimizer=schedule_free"], r"replaces the decay"),
     ],
 )
@@ -103,3 +108,9 @@ def test_a_rewarm_from_random_weights_is_not_told_to_declare_a_history(study):
         open_point(compose_point([*study, "lr_schedule=rewarm"]))
     assert "lr_history" not in str(refused.value)
     assert open_point(compose_point([*study, "lr_schedule=rewarm", "lr_schedule.start=0.5"])).run_id
+
+
+def test_a_cycle_of_one_step_is_taken_and_a_shorter_one_is_not():
+    CosineRestarts(warmup_tokens=64, cycles=5).check_step(64, 384)  # each of 64 tokens
+    with pytest.raises(UserError, match="a cycle of 53 tokens, shorter than one step of 64"):
+        CosineRestarts(warmup_tokens=64, cycles=6).check_step(64, 384)

@@ -19,7 +19,7 @@ POINTS = matrix.each_once(matrix.choices())
 @pytest.fixture(scope="module")
 def common(tmp_path_factory):
     folder = tmp_path_factory.mktemp("matrix")
-    return folder, [*matrix.study(folder), "tokens=256", "evaluation.points=1"]  # 4 steps
+    return folder, [*matrix.study(folder), "tokens=384", "evaluation.points=1"]  # 6 steps
 
 
 def test_the_sample_holds_every_variant_and_the_pairs_hold_every_pair():
