@@ -50,6 +50,8 @@ NEEDS = {
 }  # what a variant cannot be without, or would not show in so few steps
 REFUSED = {
     ("replay=none", "regularizer=kl_to_base"): "no replayed rows to compare on",
+    ("replay=agem", "regularizer=kl_to_base"): "replayed rows, on which it compares, are not trained on",
+    ("replay=gem", "regularizer=kl_to_base"): "replayed rows, on which it compares, are not trained on",
 }
 Point = tuple[str, ...]  # one choice a group
 

@@ -165,6 +165,7 @@ class TrainConfig:
         if self.seed < 0:
             raise UserError(f"seed is {self.seed}; it must be 0 or more")
         self.lr_schedule.check(self.tokens_total)
+        self.lr_schedule.check_step(self.tokens_per_step, self.tokens_total)
         self.replay.check(self.data.general)
         self.replay.check_optimizer(self.optimizer)
         self.regularizer.check(self.replay, self.mixture)

@@ -17,6 +17,7 @@ COLUMNS = {
     "lr_area": ("lr_area", "anneal_area", *(name for node in LR_DROP_NAMES for name in node)),
     "base_lr_area": ("base_lr_area", "base_anneal_area"),
 }
+OF_HISTORY = ("lr_area", "base_lr_area")  # what question=schedule itself needs
 MIXTURE = "share"
 NO_MIXTURE = "so every mixture is one to it; fit one that does (law=dcpt)"
 
@@ -39,7 +40,14 @@ def refuse_unread(needs: Mapping[str, str], laws: Iterable[Law]) -> None:
     for quantity, why in needs.items():
         if not any(columns_for(quantity, law.inputs) for law in laws):
             what = "a share of the corpora" if quantity == MIXTURE else quantity
-            raise UserError(f"law={names} does not read {what}, {why}")
+            offer = "" if quantity in OF_HISTORY else other_question(laws)
+            raise UserError(f"law={names} does not read {what}, {why}{offer}")
+
+
+def other_question(laws: Iterable[Law]) -> str:
+    """What laws of the LR history can be asked instead, to end a sentence with; "" for other laws."""
+    asks = all(columns_for("lr_area", law.inputs) for law in laws)
+    return "; of the history of learning rates, which it reads, ask question=schedule" if asks else ""
 
 
 def refuse_unvaried(chosen: Iterable[str], laws: Iterable[Law], tables: Iterable[Observations]) -> None:

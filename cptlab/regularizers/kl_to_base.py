@@ -63,6 +63,12 @@ class KLToBase(Regularizer):
                 "regularizer=kl_to_base compares with the base on replayed rows and replay is none; use replay=fixed,"
                 " or set regularizer.rows to general or all"
             )
+        if self.rows == "replayed" and not replay.trains_on_rows:
+            raise UserError(
+                f"regularizer=kl_to_base on replayed rows would minimise nothing: replay={replay.variant_name} does not"
+                " train on them, their gradient only bends that of the others; set regularizer.rows=all, or use another"
+                " replay (replay=fixed, mer)"
+            )
 
     def check_data(self, corpora: Sequence[str], general: str, weights: Path | None) -> None:
         """General rows need a general corpus."""

@@ -23,6 +23,7 @@ class Replay(ABC):
 
     corpus: str = ""  # corpus that replay draws from; "" = the general corpus
     from_buffer: ClassVar[bool] = False  # whether rows come from `pick` instead of a corpus
+    trains_on_rows: ClassVar[bool] = True  # False: the rows only say which way a step must not go
     kept: ClassVar[tuple[str, ...]] = ()  # tensors, each as large as the trained weights, that live through a run
 
     @abstractmethod

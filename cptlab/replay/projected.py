@@ -17,6 +17,7 @@ class ProjectedReplay(SourcedReplay):
     is. The weight of each gradient is 1 whatever the share: both are means over their own labels.
     """
 
+    trains_on_rows: ClassVar[bool] = False
     by_corpus: ClassVar[bool] = False  # a constraint for each corpus that is replayed, instead of one for all
 
     def check_run(self, steps: int, rows_per_step: int) -> None:

@@ -17,6 +17,7 @@ from cptlab.replay.draws import RESERVOIR, below, choose, raw_bits
 from cptlab.variants import variant
 
 BLOCK = 1 << 13  # rows whose places are drawn at once
+LARGEST = 2**53  # rows; from there on a float, as 1e15 is read, no longer tells one number from the next
 
 
 @variant("replay")
@@ -24,21 +25,32 @@ BLOCK = 1 << 13  # rows whose places are drawn at once
 class Reservoir(BufferReplay):
     """`capacity` rows, a uniform sample without repeats of the fresh rows before the step."""
 
-    capacity: int = 10_000  # [row] of data.sequence_length tokens, 1 or more
+    capacity: float = 10_000  # [row] of data.sequence_length tokens, a whole number of 1 or more (1e15 is one)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.capacity < 1:
-            raise UserError(f"replay.capacity is {self.capacity} rows; it must be 1 or more")
+            raise UserError(f"replay.capacity is {self.capacity:g} rows; it must be 1 or more")
+        if not (self.capacity <= LARGEST and self.capacity == int(self.capacity)):
+            raise UserError(
+                f"replay.capacity is {self.capacity:g} rows; it must be a whole number up to 2**53 (9e15), and beyond"
+                " the rows of the run replay=buffer, which holds all of them, says the same"
+            )
+        self.capacity = int(self.capacity)  # as the record has it
+
+    @property
+    def slots(self) -> int:
+        """`capacity`."""
+        return int(self.capacity)
 
     def pick(self, seed: int, step: int, count: int, seen: int) -> Rows:
         """Uniform over the rows that the reservoir holds after `seen`."""
-        slots = choose(seed, step, count, min(self.capacity, seen))
-        return history(seed, self.capacity).held(slots, seen)
+        slots = choose(seed, step, count, min(self.slots, seen))
+        return history(seed, self.slots).held(slots, seen)
 
     def content(self, seed: int, seen: int) -> Rows:
         """All rows that it holds after `seen` fresh rows, by slot: (min(capacity, seen),)."""
-        return history(seed, self.capacity).held(np.arange(min(self.capacity, seen)), seen)
+        return history(seed, self.slots).held(np.arange(min(self.slots, seen)), seen)
 
 
 class History:

@@ -60,6 +60,9 @@ class Schedule(ABC):
                 " shorten the warm-up or lengthen the run"
             )
 
+    def check_step(self, tokens_per_step: int, tokens_total: int) -> None:  # noqa: B027 - most need no step
+        """UserError if a part of this schedule is shorter than a step, so that no step has its LR."""
+
     def shared_steps(self, tokens_per_step: int, tokens_total: int) -> int:
         """Steps before the final decay, whose LR a longer run has too; without `end` in the schedule none."""
         if not self.end:
@@ -69,8 +72,11 @@ class Schedule(ABC):
         apart = np.flatnonzero(self.factor(clock, tokens_total) != endless.factor(clock, tokens_total))
         return int(apart[0]) if len(apart) else len(clock)
 
-    def after(self, final_lr: float | None, peak_lr: float) -> "Schedule":
-        """This schedule in a run from a base whose LR ended at `final_lr` (None: not known), with this peak."""
+    def after(self, final_lr: float | None, peak_lr: float, is_random: bool = False) -> "Schedule":
+        """This schedule in a run from a base whose LR ended at `final_lr` (None: not known), with this peak.
+
+        is_random: the run starts from random weights.
+        """
         return self
 
     def identity(self) -> dict[str, Any]:

@@ -41,6 +41,15 @@ class CosineRestarts(Schedule):
                 f" {tokens_total - self.warmup_tokens:g} tokens after the warm-up; take fewer or lengthen the run"
             )
 
+    def check_step(self, tokens_per_step: int, tokens_total: int) -> None:
+        """UserError if a cycle is shorter than a step: the LR of a step would say nothing of the cycle."""
+        shortest = np.diff(self.ends(tokens_total)).min()
+        if shortest < tokens_per_step:
+            raise UserError(
+                f"lr_schedule.cycles={self.cycles} with growth={self.growth:g} makes a cycle of {shortest:g} tokens,"
+                f" shorter than one step of {tokens_per_step}; take fewer cycles or lengthen the run"
+            )
+
     def ends(self, tokens_total: float) -> Array:
         """Tokens at which the warm-up and each cycle end, (cycles + 1,)."""
         length = np.cumsum(self.growth ** np.arange(self.cycles, dtype=np.float64))

@@ -43,10 +43,16 @@ class Rewarm(Schedule):
             )
         return self.start
 
-    def after(self, final_lr: float | None, peak_lr: float) -> Schedule:
+    def after(self, final_lr: float | None, peak_lr: float, is_random: bool = False) -> Schedule:
         """With `start` filled. UserError where the base's LR is not known, or ended above the peak."""
         if self.start is not None:
             return self
+        if is_random:
+            raise UserError(
+                "lr_schedule=rewarm starts where the LR of the base ended, and this run has no base: it starts from"
+                " random weights; use another schedule (lr_schedule=wsd, cosine), name a base, or give"
+                " lr_schedule.start, in [0, 1] of optimizer.peak_lr"
+            )
         if final_lr is None:
             raise UserError(
                 "lr_schedule=rewarm starts where the LR of the base ended, and this base has no LR history; declare it"

@@ -10,6 +10,7 @@ from cptlab.data.earlier import Earlier
 from cptlab.data.stream import TokenStream
 from cptlab.errors import UserError
 from cptlab.training.checkpoint import folder as checkpoints
+from cptlab.training.compared import refuse_nothing_compared
 from cptlab.training.facts import plain
 from cptlab.variants import discover_group
 
@@ -58,15 +59,17 @@ def stream_of(run: Path, corpora: Corpora) -> TokenStream:
 
 
 def order_of(config: TrainConfig, corpora: Corpora, earlier: Earlier | None) -> TokenStream:
-    """The order of the run that a configuration describes. UserError for shares or epochs that cannot be."""
+    """The order of the run that a configuration describes. UserError for what cannot be, or leaves KL nothing."""
     config.replay.check_run(config.steps, config.rows_per_step)
-    return TokenStream.plan(
+    stream = TokenStream.plan(
         {name: splits["train"] for name, splits in corpora.corpora.items()}, config.mixture, config.replay,
         general=config.data.general, steps=config.steps, rows_per_step=config.rows_per_step,
         sequence_length=config.data.sequence_length, eos_id=corpora.eos_id, seed=config.seed,
         vocab_size=corpora.vocab_size, packing=config.data.packing, max_epochs=config.data.max_epochs,
         on_max_epochs=config.data.on_max_epochs, earlier=earlier,
     )  # fmt: skip
+    refuse_nothing_compared(config, stream)
+    return stream
 
 
 def plan_later(config: TrainConfig, corpora: Corpora, before: TokenStream) -> TokenStream:

@@ -18,6 +18,8 @@ from cptlab.regularizers.ewc import EWC
 from cptlab.training.answers import answers_of
 from cptlab.training.evaluate import to_tensors
 from cptlab.training.kept import kept_of
+from cptlab.training.parallel.ranks import is_first_process
+from cptlab.training.progress import say_line
 
 if TYPE_CHECKING:
     from cptlab.data.stream import TokenStream
@@ -26,12 +28,17 @@ if TYPE_CHECKING:
 
 
 def measure_fisher(module: CPTModule, regularizer: EWC, stream: TokenStream, corpus: str) -> None:
-    """Fill `importance`: sum over rows of the squared gradient of the row's summed loss, over the number of labels."""
+    """Fill `importance`: sum over rows of the squared gradient of the row's summed loss, over the number of labels.
+
+    Says so where the corpus has fewer rows than `regularizer.rows`.
+    """
     network, trainer = module.network, module._trainer
     kept = kept_of(network)
     source = stream.corpora[stream.names.index(corpus)]
     batch = evaluation_batch(source, regularizer.rows, stream.sequence_length, stream.eos_id)
     rows = to_tensors(batch)
+    if (found := len(rows["labels"])) < regularizer.rows and is_first_process():
+        say_line(f"regularizer.rows={regularizer.rows}: {corpus} has {found} rows, and F is measured on these")
     count = int((rows["labels"] != IGNORE).sum())
     generator = torch.Generator(module.device).manual_seed(stream.seed)
     sums = kept.local("importance")

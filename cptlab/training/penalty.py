@@ -17,6 +17,7 @@ from cptlab.regularizers.ewc import EWC
 from cptlab.regularizers.path import FILE, PathRegularizer
 from cptlab.training.checkpoint.state import canonical
 from cptlab.training.fisher import measure_fisher
+from cptlab.training.importance import MADE_BY
 from cptlab.training.kept import Kept, kept_of, like, local
 from cptlab.training.parallel.ranks import is_first_process
 
@@ -127,7 +128,8 @@ class PathPenalty(Penalty):
         if is_first_process():
             from safetensors.torch import save_file
 
-            save_file(whole, self.run / f"{FILE}.part")
+            made_by = {MADE_BY: self.regularizer.variant_name}  # type: ignore[attr-defined]
+            save_file(whole, self.run / f"{FILE}.part", metadata=made_by)
             (self.run / f"{FILE}.part").replace(self.run / FILE)
 
     def _states(self, kept: Kept) -> list[dict[str, Tensor]]:

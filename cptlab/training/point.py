@@ -17,6 +17,7 @@ from cptlab.training.branch import Trunk, open_trunk, refuse_other_order
 from cptlab.training.checkpoint import folder as checkpoints
 from cptlab.training.facts import identify
 from cptlab.training.fits import check_layers, check_length, check_machine, check_vocabulary, read_config
+from cptlab.training.importance import check_importance
 from cptlab.training.parallel.launch import check_processes
 from cptlab.training.parallel.ranks import is_first_process
 
@@ -52,7 +53,9 @@ def open_point(config: TrainConfig, known: dict[str, Any] | None = None, here: b
     if repr(config.model) not in known:
         known[repr(config.model)] = config.model.base(), config.model.folder()
     base, weights = known[repr(config.model)]
-    config.lr_schedule = config.lr_schedule.after(final_lr(asdict(base)), config.optimizer.peak_lr)
+    config.lr_schedule = config.lr_schedule.after(
+        final_lr(asdict(base)), config.optimizer.peak_lr, base.kind == "scratch"
+    )
     given, given_base = config, base  # the record is named by what was asked for, whatever was made of it
     check_together(config, weights, known, here)  # before a base with other tokens is made: that takes minutes
     if config.vocab.identity():
@@ -70,6 +73,7 @@ def open_point(config: TrainConfig, known: dict[str, Any] | None = None, here: b
     trunk = open_trunk(config, corpora, base)
     stream = order_of(config, corpora, earlier_of(config, corpora, base))
     config.regularizer.check_data(list(corpora.corpora), config.data.general, weights)
+    check_importance(config, weights, corpora.vocab_size, known)
     config.objective.token_weights(list(corpora.corpora))
     if trunk:
         refuse_other_order(config, stream)

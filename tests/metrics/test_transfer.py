@@ -1,6 +1,7 @@
 """Forgetting, retained, learned and transfer of a planted matrix, worked by hand."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -43,6 +44,15 @@ def test_backward_and_forward_transfer():
     assert found.backward_mean.value == pytest.approx(-0.45)  # law and medical: the base's corpus is not of the stream
     assert values(found.forward) == {"medical": 0.1, "code": 0.2}
     assert found.forward_mean.value == pytest.approx(0.15)
+
+
+def test_a_corpus_that_comes_back_counts_backward_from_its_last_visit_and_forward_to_its_first():
+    loss = np.array([[4.0, 5.0], [3.0, 4.5], [3.5, 3.0], [2.5, 3.2], [2.9, 2.8]])  # law, code, law, code
+    found = transfer(StageMatrix(list("b1234"), ["", "law", "code", "law", "code"], ["law", "code"], loss, loss * 0))
+    assert values(found.backward) == {"law": 2.5 - 2.9}
+    assert values(found.forward) == {"code": 5.0 - 4.5}
+    page = " ".join((Path(__file__).parents[2] / "docs" / "metrics.md").read_text("utf8").split())
+    assert "the own stage is the last visit for backward transfer and the first for forward transfer" in page
 
 
 def test_the_transfer_matrix_is_what_each_stage_gave():

@@ -123,6 +123,8 @@ def test_replayed_rows_are_enough_for_kl():
          r"measures the Fisher information on old text and the study names none; set regularizer\.corpus or data\.gene"),
         (["regularizer=ewc", "regularizer.corpus=proze"], r"regularizer\.corpus is proze, no corpus here\. Did you mean prose"),
         (["regularizer=kl_to_base"], r"compares with the base on replayed rows and replay is none"),
+        (["regularizer=kl_to_base", "replay=agem"], r"replay=agem does not train on them.*set regularizer\.rows=all, or us"),
+        (["regularizer=kl_to_base", "replay=gem"], r"would minimise nothing: replay=gem does not train on them"),
         (["regularizer=kl_to_base", "regularizer.source=stored", "replay=adaptive"], r"use regularizer\.source=pass"),
         (["regularizer=si", "regularizer.importance=nowhere.safetensors"], r"there is no file nowhere\.safetensors"),
         (["replay=mer", "optimizer=schedule_free"], r"optimizer=schedule_free keeps others of its own"),

@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -12,6 +14,7 @@ from cptlab.replay.fixed import FixedReplay
 from cptlab.replay.none import NoReplay
 from cptlab.replay.reservoir import Reservoir
 from cptlab.replay.sourced import SourcedReplay
+from cptlab.sweeps.preflight import compose_point
 from cptlab.variants import discover_group
 
 VARIANTS = sorted(discover_group("replay"))
@@ -89,6 +92,10 @@ def test_a_replay_share_outside_its_range_is_refused_by_name(make, key, share):
         (lambda: AdaptiveReplay(scale=0), r"replay\.scale is 0; it must be above 0"),
         (lambda: AdaptiveReplay(interval=0), r"replay\.interval is 0; it must lie in \(0, 1\]"),
         (lambda: Reservoir(capacity=0), r"replay\.capacity is 0 rows; it must be 1 or more"),
+        (lambda: Reservoir(capacity=2.5), r"replay\.capacity is 2\.5 rows; it must be a whole number up to 2\*\*53"),
+        (lambda: Reservoir(capacity=2**53 + 1), r"is 9\.0072e\+15 rows; it must be a whole number up to 2\*\*53"),
+        (lambda: Reservoir(capacity=float("inf")), r"is inf rows; it must be a whole number"),
+        (lambda: Reservoir(capacity=float("nan")), r"is nan rows; it must be a whole number"),
         (lambda: Reservoir(corpus="prose"), r"replay\.corpus is prose, but replay=reservoir draws from rows already"),
         (
             lambda: UnboundedBuffer(corpus="prose"),
@@ -99,3 +106,13 @@ def test_a_replay_share_outside_its_range_is_refused_by_name(make, key, share):
 def test_a_value_that_makes_no_sense_is_refused_with_its_key(make, sentence):
     with pytest.raises(UserError, match=sentence):
         make()
+
+
+def test_a_capacity_reads_as_a_whole_number_however_it_is_written_and_a_larger_one_than_the_run_holds_every_row():
+    written = [
+        compose_point(["replay=reservoir", f"replay.capacity={text}"]).replay for text in ("1e15", "1000", "1e3")
+    ]
+    assert [json.dumps(replay.capacity) for replay in written] == [f"{10**15}", "1000", "1000"]  # in run_ids as ever
+    assert written[0].content(seed=3, seen=30).tolist() == list(range(30))
+    with pytest.raises(UserError, match="must be a whole number up to"):
+        compose_point(["replay=reservoir", "replay.capacity=1e16"])

@@ -14,6 +14,7 @@ from cptlab.schedules.rewarm import Rewarm
 from cptlab.schedules.trapezoid import Trapezoid
 from cptlab.schedules.wsd import WSD
 from cptlab.sweeps.preflight import compose_point
+from cptlab.training.run import open_point
 
 
 @pytest.mark.parametrize(
@@ -30,12 +31,14 @@ from cptlab.sweeps.preflight import compose_point
         (lambda: Trapezoid(decay_tokens=200).check(100), r"decay 200 tokens overlap in a run of tokens=100"),
         (lambda: Infinite(constant=0.1, floor=0.2), r"floor at most constant"),
         (lambda: Infinite(warmup_tokens=50, cooldown_tokens=50).check(100), r"warmup 50, cooldown 50, anneal 10 tokens"),
+        (lambda: CosineRestarts(warmup_tokens=10, cycles=2, growth=3).check_step(64, 256), r"cycle of 62 tokens, shorter"),
         (lambda: InverseSqrt(), r"timescale_tokens is 0.*give one of them"),
         (lambda: CosineRestarts(cycles=0), r"cycles is 0"),
         (lambda: CosineRestarts(cycles=9).check(4), r"do not fit into 4 tokens"),
         (lambda: Rewarm(start=1.5), r"lr_schedule\.start is 1\.5"),
         (lambda: Rewarm(warmup_tokens=1).factor(0.0, 10), r"lr_schedule\.start is null"),
         (lambda: Rewarm().after(None, 1e-3), r"no LR history; declare it with model\.lr_history"),
+        (lambda: Rewarm().after(None, 1e-3, is_random=True), r"starts from random weights; use another schedule"),
         (lambda: Rewarm().after(2e-3, 1e-3), r"ended at 0\.002, above optimizer\.peak_lr=0\.001"),
         (lambda: anneal_area([1.0], 1.0), r"lambda.*between 0 and 1"),
     ],
@@ -88,9 +91,26 @@ def test_points_that_are_no_schedule_are_refused(fields, sentence):
         (["lr_schedule.warmup_tokens=1e9"], r"shorten the warm-up or lengthen the run"),
         (["lr_schedule=trapezoid", "lr_schedule.decay_tokens=1e9"], r"shorten them or lengthen the run"),
         (["lr_schedule=piecewise", "lr_schedule.path=missing.csv"], r"missing\.csv cannot be read"),
+        (
+            ["lr_schedule=cosine_restarts", "lr_schedule.warmup_tokens=0", "tokens=655360", "lr_schedule.cycles=1000"],
+            r"makes a cycle of \d+ tokens, shorter than one step of \d+; take fewer cycles or lengthen the run",
+        ),
         (["lr_schedule=infinite", "optimizer=schedule_free"], r"replaces the decay"),
     ],
 )
 def test_a_configuration_is_refused_before_its_corpora_are_opened(overrides, sentence):
     with pytest.raises(UserError, match=sentence):
         compose_point(overrides)
+
+
+def test_a_rewarm_from_random_weights_is_not_told_to_declare_a_history(study):
+    with pytest.raises(UserError, match=r"it starts from random weights; .*or give lr_schedule\.start") as refused:
+        open_point(compose_point([*study, "lr_schedule=rewarm"]))
+    assert "lr_history" not in str(refused.value)
+    assert open_point(compose_point([*study, "lr_schedule=rewarm", "lr_schedule.start=0.5"])).run_id
+
+
+def test_a_cycle_of_one_step_is_taken_and_a_shorter_one_is_not():
+    CosineRestarts(warmup_tokens=64, cycles=5).check_step(64, 384)  # each of 64 tokens
+    with pytest.raises(UserError, match="a cycle of 53 tokens, shorter than one step of 64"):
+        CosineRestarts(warmup_tokens=64, cycles=6).check_step(64, 384)

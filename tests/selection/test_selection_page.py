@@ -7,6 +7,7 @@ import pytest
 
 from cptlab.launch import CONF, options
 from cptlab.sweeps.preflight import compose_point
+from cptlab.training.run import open_point
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -28,3 +29,17 @@ def test_every_command_of_the_page_composes(page, tmp_path):
         config = compose_point(overrides)
         assert page.removesuffix(".md") in line
         assert getattr(config, page.removesuffix(".md")).variant_name in line
+
+
+@pytest.mark.parametrize("replay", ["agem", "gem"])
+def test_the_page_says_that_the_record_counts_rows_that_are_read_for_their_gradient_alone(study, replay):
+    said = (DOCS / "replay.md").read_text("utf8").partition("## What the record says")[2].partition("\n## ")[0]
+    assert f"`{replay}`" in said
+    assert "count like any other in `tokens_seen`,\n`tokens_by_corpus` and both kinds of share" in said
+    config = compose_point([*study, "mixture=domain_only", f"replay={replay}", "replay.replay_share=0.25"])
+    assert not config.replay.trains_on_rows
+    stream = open_point(config).stream
+    fresh = sum(int((~stream.batch(step).replayed).sum()) for step in range(stream.steps)) * stream.sequence_length
+    seen = stream.tokens_seen(stream.steps)
+    assert seen == sum(stream.tokens_by_corpus(stream.steps).values()) == config.tokens_total
+    assert seen - stream.replay_tokens(stream.steps) == fresh < seen

@@ -20,7 +20,7 @@ GRIDS = [
         ["replay=mer", "replay.every=3", "replay.replay_share=0.4"],
         ["regularizer=rwalk", "regularizer=ewc", "regularizer=kl_to_base"],
     ),
-    (["regularizer=kl_to_base", "regularizer.source=stored"], ["replay=agem", "replay=gem"]),
+    (["regularizer=kl_to_base", "regularizer.rows=all", "regularizer.source=stored"], ["replay=agem", "replay=gem"]),
 ]
 
 
