@@ -47,10 +47,13 @@ def run(options: argparse.Namespace, overrides: list[str]) -> int:
     for name, least in (("workers", 0), ("per_gpu", 1), ("retries", 0)):
         if getattr(options, name, least) < least:
             raise UserError(f"--{name.replace('_', '-')} is {getattr(options, name)}; it must be {least} or more")
+    from cptlab.sweeps.index import runs_folder
     from cptlab.sweeps.study import read_study
     from cptlab.sweeps.trunks import Trunks, saving, with_branches
 
     study = read_study(options.study, overrides)
+    if options.command != "status":
+        study.check_fit(str(runs_folder(study.points[0])))
     if options.command == "sweep":
         from cptlab.sweeps.sweep import sweep
 

@@ -22,6 +22,8 @@ from typing import Any
 import yaml
 
 from cptlab.errors import UserError, closest
+from cptlab.launch import compose_fit
+from cptlab.launch import options as names
 from cptlab.sweeps.bases import Bases, read_bases
 from cptlab.sweeps.grid import PARTS, expand_grid
 from cptlab.sweeps.values import overrides
@@ -46,7 +48,19 @@ class Study:
 
     def fit_command(self, runs: str) -> str:
         """What answers the question once the points are trained."""
-        return " ".join(["python fit_law.py", "source=runs", f"source.path={runs}", *self.law, *self.question])
+        return " ".join(["python fit_law.py", *self._fit_overrides(runs)])
+
+    def check_fit(self, runs: str) -> None:
+        """UserError where that command would be refused, known before hours of training. Reads no rows."""
+        if not self.law and not self.question:
+            return
+        try:
+            compose_fit(self._fit_overrides(runs))
+        except UserError as error:
+            raise UserError(f"{self.file}: {error}") from error
+
+    def _fit_overrides(self, runs: str) -> list[str]:
+        return ["source=runs", f"source.path={runs}", *self.law, *self.question]
 
 
 def read_study(path: Path, extra: list[str]) -> Study:
@@ -91,8 +105,6 @@ def _options(content: dict[str, Any], group: str, file: Path) -> tuple[str, ...]
         if key != group and not str(key).startswith(f"{group}."):
             raise UserError(f"{file}: {group} has the key {key}; it takes {group} and {group}.<field> only")
     name = options.get(group)
-    from cptlab.launch import options as names
-
     if name is not None and name not in names(group):
         raise UserError(f"{file}: {group}={name} does not exist.{closest(str(name), names(group))}")
     return tuple(overrides(options))

@@ -1,5 +1,6 @@
 import pytest
 
+from cptlab.cli import main
 from cptlab.errors import UserError
 from cptlab.records.run import write_whole
 from cptlab.sweeps.cli import planned_of
@@ -78,6 +79,19 @@ def test_what_answers_the_question_is_a_command(tmp_path):
     file.write_text("seeds: [0]\nlaw: {law: dcpt, law.min_irreducible: -10}\nquestion: tradeoff\n")
     expected = "python fit_law.py source=runs source.path=runs/x law=dcpt law.min_irreducible=-10 question=tradeoff"
     assert read_study(file, []).fit_command("runs/x") == expected
+
+
+@pytest.mark.parametrize("command", ["plan", "sweep"])
+def test_a_wrong_key_of_the_question_is_told_before_anything_starts(study, tmp_path, capsys, command):
+    file = tmp_path / "grid.yaml"
+    file.write_text("seeds: [0]\nlaw: dcpt\nquestion: {question: tradeoff, question.max_general_rse: 1}\n")
+    with pytest.raises(SystemExit) as ended:
+        main([command, str(file), *study, f"runs={tmp_path}/runs"])
+    assert ended.value.code == 2
+    said = capsys.readouterr().err
+    assert "grid.yaml: question.max_general_rse is no key" in said
+    assert "Did you mean question.max_general_rise?" in said
+    assert not (tmp_path / "runs").exists()
 
 
 def test_a_value_out_of_range_at_point_37_is_found_before_anything_starts(study, tmp_path):
