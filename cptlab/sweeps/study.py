@@ -15,6 +15,7 @@ exclude: [{model.size: 30k, mixture.domain_share: [0.5, 1]}]   # points that hav
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,10 +77,24 @@ def read_study(path: Path, extra: list[str]) -> Study:
     branches = content.get("branches", False)
     if not isinstance(branches, bool):
         raise UserError(f"{file}: branches is {branches!r}; it must be true or false")
+    points = expand_grid(content, file, extra)
+    refuse_hydra(points, file)
     return Study(
-        name, file, expand_grid(content, file, extra), _options(content, "law", file),
+        name, file, points, _options(content, "law", file),
         _options(content, "question", file), read_bases(content.get("bases"), file), branches,
     )  # fmt: skip
+
+
+def refuse_hydra(points: list[list[str]], file: Path) -> None:
+    """UserError for a setting of Hydra, which a study's own driver would leave out of account."""
+    for each in dict.fromkeys(override for point in points for override in point):
+        if re.match(r"[+~]*hydra[/.@=]", each):
+            place = file.parent if file.name == "grid.yaml" else file
+            own = "" if "sweeper" in each else f" {each}"
+            raise UserError(
+                f"{each} is a setting of Hydra, which trains a study with `python train.py -m hydra/sweeper=study"
+                f" hydra.sweeper.file={place}{own}`; drop it here"
+            )
 
 
 def load(file: Path) -> dict[str, Any]:

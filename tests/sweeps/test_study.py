@@ -69,6 +69,22 @@ def test_a_study_that_says_nonsense_is_refused(tmp_path, text, sentence):
         points(tmp_path, text)
 
 
+@pytest.mark.parametrize("text", ["hydra/launcher: slurm", "+hydra.launcher.partition: gpu", "hydra.sweep.dir: x"])
+@pytest.mark.parametrize("command", ["plan", "sweep", "status"])
+def test_settings_of_hydra_are_refused_with_the_command_that_takes_them(study, tmp_path, capsys, text, command):
+    file = tmp_path / "grid.yaml"
+    own = text.replace(": ", "=")
+    for given, more in ((f"seeds: [0]\nfixed: {{{text}}}\n", []), ("seeds: [0]\n", [own])):
+        file.write_text(given)
+        with pytest.raises(SystemExit) as ended:
+            main([command, str(file), *study, f"runs={tmp_path}/runs", *more])
+        assert ended.value.code == 2
+        said = capsys.readouterr().err
+        assert f"{own} is a setting of Hydra" in said
+        assert f"`python train.py -m hydra/sweeper=study hydra.sweeper.file={tmp_path} {own}`" in said
+    assert not (tmp_path / "runs").exists()
+
+
 def test_axes_may_meet_variants_that_all_have_the_key(tmp_path):
     text = "axes: {lr_schedule: [wsd, cosine], lr_schedule.floor: [0, 0.1]}"
     assert len(points(tmp_path, text)) == 4
