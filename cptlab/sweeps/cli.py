@@ -69,13 +69,10 @@ def run(options: argparse.Namespace, overrides: list[str]) -> int:
 
 def planned_of(study: Study) -> list[PlannedPoint]:
     """The points with their figures. UserError, with how to make them, while bases are missing."""
+    from cptlab.sweeps.first import refuse_missing
     from cptlab.sweeps.index import planned_points
 
-    if study.bases and (missing := study.bases.missing()):
-        raise UserError(
-            f"{study.name}: {len(missing)} of its bases {'is' if len(missing) == 1 else 'are'} not trained yet"
-            f" ({missing[0]}): `cptlab sweep {study.file}` trains bases first, or do it now with `{study.bases.how}`"
-        )
+    refuse_missing(study)
     return planned_points(study.points)
 
 
