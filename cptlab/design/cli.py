@@ -84,11 +84,10 @@ def run_until(options: argparse.Namespace, overrides: list[str]) -> int:
 def run_status(options: argparse.Namespace, overrides: list[str]) -> int:
     """Where the chosen runs are."""
     from cptlab.design.adaptive import chosen_study
-    from cptlab.sweeps.cli import planned_of, status
+    from cptlab.sweeps.cli import status
     from cptlab.sweeps.study import read_study
 
-    study = chosen_study(read_study(options.study, overrides))
-    return status(study, planned_of(study), options)
+    return status(chosen_study(read_study(options.study, overrides)), options)
 
 
 def run_adaptive(options: argparse.Namespace, overrides: list[str]) -> int:

@@ -15,6 +15,8 @@ from cptlab.sweeps.trunks import Trunks, with_branches
 def points_of_file(file: str, extra: list[str]) -> list[list[str]]:
     """The points of a study whose bases are there, for a driver that does not make them. UserError where one is not."""
     study = with_branches(read_study(Path(file), extra))
+    if study.bases and study.bases.missing():
+        link_finished(study.bases)
     refuse_missing(study)
     return study.points
 
@@ -22,10 +24,7 @@ def points_of_file(file: str, extra: list[str]) -> list[list[str]]:
 def refuse_missing(study: Study) -> None:
     """UserError, with how to make them, while bases are missing."""
     bases = study.bases
-    if bases is None or not (missing := bases.missing()):
-        return
-    link_finished(bases)
-    if missing := bases.missing():
+    if bases and (missing := bases.missing()):
         raise UserError(
             f"{study.name}: {len(missing)} of its bases {'is' if len(missing) == 1 else 'are'} not trained yet"
             f" ({missing[0]}): `cptlab sweep {study.file}` trains bases first, or do it now with `{bases.how}`"
@@ -47,3 +46,10 @@ def stem_of(bases: Bases) -> Study | None:
     if isinstance(bases, Trunks):
         return bases.study
     return read_study(bases.grid, []) if bases.grid else None
+
+
+def roots_missing(bases: Bases | None) -> bool:
+    """Whether what the first trunks start from is not trained."""
+    while isinstance(bases, Trunks):
+        bases = bases.study.bases
+    return bool(bases and bases.missing())

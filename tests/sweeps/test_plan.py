@@ -114,9 +114,10 @@ def test_sums_are_unknown_where_one_part_is():
     assert total([point()], Rates()).hours is None
 
 
-def test_the_time_left_counts_no_finished_point_and_shares_the_rest_out():
+def test_the_time_left_counts_no_finished_or_failed_point_and_shares_the_rest_out():
     points = [point(i) for i in range(4)]
-    states = [State("done"), State("running", left=100.0), State("missing"), State("failed")]
+    points.append(point(4))
+    states = [State("done"), State("running", left=100.0), State("missing"), State("missing"), State("failed")]
     rates = Rates(flops_per_second=6.0)  # 1000 s a point
     assert seconds_left(points, states, rates, 2) == pytest.approx(1050)
     assert seconds_left(points, states, rates, 8) == pytest.approx(1000)  # not less than the longest
