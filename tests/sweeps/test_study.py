@@ -85,6 +85,14 @@ def test_settings_of_hydra_are_refused_with_the_command_that_takes_them(study, t
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.parametrize("second", ["grid.yaml", "other.yaml"])
+def test_a_study_among_its_own_bases_is_refused(tmp_path, second):
+    for file, grid in (("grid.yaml", second), ("other.yaml", "grid.yaml")):
+        (tmp_path / file).write_text(f"seeds: [0]\nbases: {{grid: {grid}, as: x}}\n")
+    with pytest.raises(UserError, match=r"grid\.yaml: bases\.grid leads back to .*grid\.yaml"):
+        read_study(tmp_path, [])
+
+
 def test_axes_may_meet_variants_that_all_have_the_key(tmp_path):
     text = "axes: {lr_schedule: [wsd, cosine], lr_schedule.floor: [0, 0.1]}"
     assert len(points(tmp_path, text)) == 4
