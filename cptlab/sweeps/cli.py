@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from cptlab.sweeps.rates import Rates
     from cptlab.sweeps.study import Study
 
+MFU = 0.4  # model FLOPs utilisation where none is given
 COMMANDS = ("plan", "sweep", "status")
 EPILOG = "further key=value overrides, e.g. tokens=1e5, apply to every point"
 
@@ -34,7 +36,7 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     plan, sweep, status = parsers.values()
     plan.add_argument("--probe", action="store_true", help="train 20 steps of each size here, for the hours")
     plan.add_argument("--gpu", default="", help="hours from the table of GPUs, e.g. H200")
-    plan.add_argument("--mfu", type=float, default=0.4, help="share of that GPU's peak (default .4)")
+    plan.add_argument("--mfu", type=float, default=None, help="share of that GPU's peak (default .4)")
     plan.add_argument("--price", type=float, default=None, help="of one hour of one device")
     sweep.add_argument("--per-gpu", type=int, default=1, help="points that share one GPU")
     sweep.add_argument("--retries", type=int, default=1, help="further tries of a point that fails (default 1)")
@@ -48,6 +50,8 @@ def run(options: argparse.Namespace, overrides: list[str]) -> int:
     for name, least in (("workers", 0), ("per_gpu", 1), ("retries", 0)):
         if getattr(options, name, least) < least:
             raise UserError(f"--{name.replace('_', '-')} is {getattr(options, name)}; it must be {least} or more")
+    if options.command == "plan":
+        check_plan(options)
     from cptlab.sweeps.first import roots_missing
     from cptlab.sweeps.index import runs_folder
     from cptlab.sweeps.study import read_study
@@ -66,6 +70,16 @@ def run(options: argparse.Namespace, overrides: list[str]) -> int:
     if trunks and options.command == "plan" and not roots_missing(trunks):
         print(f"{study.name}: {saving(study)}")
     return code
+
+
+def check_plan(options: argparse.Namespace) -> None:
+    """UserError for options of `cptlab plan` that mean nothing."""
+    if options.price is not None and not (options.price >= 0 and math.isfinite(options.price)):
+        raise UserError(f"--price is {options.price:g}; it must be 0 or more, of one hour of one device")
+    if options.mfu is not None and not options.gpu:
+        raise UserError("--mfu is the share of a named GPU's peak; give --gpu too, e.g. --gpu H200")
+    if options.gpu and options.probe:
+        raise UserError("--probe measures this machine, --gpu reads a table; give one of them")
 
 
 def planned_of(study: Study) -> list[PlannedPoint]:
@@ -88,7 +102,7 @@ def plan(study: Study, options: argparse.Namespace) -> int:
     blocks = blocks_of(study)
     states = [block.states() for block in blocks]
     if options.gpu:
-        rates = of_gpu(options.gpu, options.mfu)
+        rates = of_gpu(options.gpu, MFU if options.mfu is None else options.mfu)
     elif options.probe:
         from cptlab.sweeps.probe import probe
 

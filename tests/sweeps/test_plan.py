@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from cptlab.adapters.base import count_trainable
+from cptlab.cli import main
 from cptlab.errors import UserError
 from cptlab.models.base import count_params
 from cptlab.records.lock import RunLock
@@ -229,6 +230,25 @@ def test_plan_and_status_speak_plainly_to_a_pipe_and_load_no_torch(study, tmp_pa
     code += "try: main()\nexcept SystemExit: print(sorted({'torch', 'hydra', 'numpy', 'rich', 'pandas'} & set(sys.modules)))"
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
     assert told.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ("--price -3", "--price is -3; it must be 0 or more"),
+        ("--price nan", "--price is nan; it must be 0 or more"),
+        ("--price inf", "--price is inf; it must be 0 or more"),
+        ("--mfu .5", "give --gpu too"),
+        ("--gpu H200 --probe", "give one of them"),
+        ("--gpu H200 --mfu 0", "--mfu is 0"),
+    ],
+)
+def test_what_a_plan_would_leave_out_of_account_is_refused(study, tmp_path, capsys, given, sentence):
+    (tmp_path / "grid.yaml").write_text("seeds: [0]\n")
+    with pytest.raises(SystemExit) as ended:
+        main(["plan", str(tmp_path), *given.split(), *study, f"runs={tmp_path}"])
+    assert ended.value.code == 2
+    assert sentence in capsys.readouterr().err
 
 
 def test_a_probe_gives_the_plan_its_hours(study, tmp_path):
