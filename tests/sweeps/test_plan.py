@@ -16,6 +16,7 @@ from cptlab.records.lock import RunLock
 from cptlab.records.run import write_whole
 from cptlab.sweeps import costs, index
 from cptlab.sweeps.costs import Cost, disk_warning, seconds_left, total
+from cptlab.sweeps.local_agent import TimeLeft, reporter
 from cptlab.sweeps.numbers import hours, si
 from cptlab.sweeps.planned import PlannedPoint
 from cptlab.sweeps.preflight import check_points, compose_point
@@ -26,6 +27,7 @@ from cptlab.sweeps.state import State, state_of
 from cptlab.sweeps.status_table import status_rows, summary
 from cptlab.training.checkpoint.disk import MARGIN, readable
 from cptlab.training.flops import shape_of
+from cptlab.training.outcome import Outcome
 
 ROOT = Path(__file__).parents[2]
 
@@ -123,6 +125,22 @@ def test_the_time_left_counts_no_finished_or_failed_point_and_shares_the_rest_ou
     assert seconds_left(points, states, rates, 2) == pytest.approx(1050)
     assert seconds_left(points, states, rates, 8) == pytest.approx(1000)  # not less than the longest
     assert seconds_left(points[:1], states[:1], rates, 2) == 0
+
+
+def test_the_lines_of_a_sweep_know_how_many_run_at_a_time_and_how_long_the_rest_is(tmp_path, capsys):
+    points = [point(i, folder=tmp_path, tokens=2000 if i else 1000) for i in range(8)]
+    report = reporter(8, TimeLeft(points, 4))
+
+    def end(number, status):
+        folder = points[number].path
+        folder.mkdir()
+        write_whole(folder / "done.json", {"status": status, "seconds": 10.0})
+        report(Outcome(folder.name, folder, status, "", {}, 10.0))
+        return capsys.readouterr().out.strip()
+
+    assert "left" not in end(7, "failed")  # nothing is known yet
+    assert end(0, "finished").endswith("(30 s left)")  # six of twice its work, four at a time
+    assert end(1, "failed").endswith("(25 s left)")
 
 
 def test_a_disk_that_will_not_do_is_warned_of(tmp_path):
