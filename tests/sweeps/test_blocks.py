@@ -96,3 +96,22 @@ def test_what_is_missing_goes_on_unless_its_base_has_failed():
     for going in (missing, State("running"), State("interrupted")):
         assert not is_over([[done, failed, going]])
     assert not is_over([[done], [missing]])
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ("--price -3", "--price is -3; it must be 0 or more"),
+        ("--price nan", "--price is nan; it must be 0 or more"),
+        ("--price inf", "--price is inf; it must be 0 or more"),
+        ("--mfu .5", "give --gpu too"),
+        ("--gpu H200 --probe", "give one of them"),
+        ("--gpu H200 --mfu 0", "--mfu is 0"),
+    ],
+)
+def test_what_a_plan_would_leave_out_of_account_is_refused(study, tmp_path, capsys, given, sentence):
+    (tmp_path / "grid.yaml").write_text("seeds: [0]\n")
+    with pytest.raises(SystemExit) as ended:
+        main(["plan", str(tmp_path), *given.split(), *study, f"runs={tmp_path}"])
+    assert ended.value.code == 2
+    assert sentence in capsys.readouterr().err

@@ -7,18 +7,16 @@ import time
 from pathlib import Path
 
 import pytest
+from known_studies import point
 
 from cptlab.adapters.base import count_trainable
-from cptlab.cli import main
 from cptlab.errors import UserError
 from cptlab.models.base import count_params
 from cptlab.records.lock import RunLock
 from cptlab.records.run import write_whole
 from cptlab.sweeps import costs, index
 from cptlab.sweeps.costs import Cost, disk_warning, seconds_left, total
-from cptlab.sweeps.local_agent import TimeLeft, reporter
 from cptlab.sweeps.numbers import hours, si
-from cptlab.sweeps.planned import PlannedPoint
 from cptlab.sweeps.preflight import check_points, compose_point
 from cptlab.sweeps.rates import Rates, of_gpu, of_records
 from cptlab.sweeps.shape import count
@@ -27,18 +25,8 @@ from cptlab.sweeps.state import State, state_of
 from cptlab.sweeps.status_table import status_rows, summary
 from cptlab.training.checkpoint.disk import MARGIN, readable
 from cptlab.training.flops import shape_of
-from cptlab.training.outcome import Outcome
 
 ROOT = Path(__file__).parents[2]
-
-
-def point(number=0, folder="runs", tokens=1000, flops_per_token=6.0, devices=1, **more):
-    known = dict(
-        run_id=f"id{number}", folder=f"{folder}/id{number}", overrides=[f"seed={number}", "tokens=1e3"], num_params=1,
-        num_params_total=1, tokens=tokens, steps=10, tokens_per_step=100, flops_per_token=flops_per_token,
-        eval_tokens=0, disk=100, kept=40, devices=devices, threads=1, gpu=False, precision="fp32",
-    )  # fmt: skip
-    return PlannedPoint(**known | more)
 
 
 @pytest.mark.parametrize("size", ["30k", "300k"])
@@ -125,22 +113,6 @@ def test_the_time_left_counts_no_finished_or_failed_point_and_shares_the_rest_ou
     assert seconds_left(points, states, rates, 2) == pytest.approx(1050)
     assert seconds_left(points, states, rates, 8) == pytest.approx(1000)  # not less than the longest
     assert seconds_left(points[:1], states[:1], rates, 2) == 0
-
-
-def test_the_lines_of_a_sweep_know_how_many_run_at_a_time_and_how_long_the_rest_is(tmp_path, capsys):
-    points = [point(i, folder=tmp_path, tokens=2000 if i else 1000) for i in range(8)]
-    report = reporter(8, TimeLeft(points, 4))
-
-    def end(number, status):
-        folder = points[number].path
-        folder.mkdir()
-        write_whole(folder / "done.json", {"status": status, "seconds": 10.0})
-        report(Outcome(folder.name, folder, status, "", {}, 10.0))
-        return capsys.readouterr().out.strip()
-
-    assert "left" not in end(7, "failed")  # nothing is known yet
-    assert end(0, "finished").endswith("(30 s left)")  # six of twice its work, four at a time
-    assert end(1, "failed").endswith("(25 s left)")
 
 
 def test_a_disk_that_will_not_do_is_warned_of(tmp_path):
@@ -248,25 +220,6 @@ def test_plan_and_status_speak_plainly_to_a_pipe_and_load_no_torch(study, tmp_pa
     code += "try: main()\nexcept SystemExit: print(sorted({'torch', 'hydra', 'numpy', 'rich', 'pandas'} & set(sys.modules)))"
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
     assert told.stdout.splitlines()[-1] == "[]"
-
-
-@pytest.mark.parametrize(
-    ("given", "sentence"),
-    [
-        ("--price -3", "--price is -3; it must be 0 or more"),
-        ("--price nan", "--price is nan; it must be 0 or more"),
-        ("--price inf", "--price is inf; it must be 0 or more"),
-        ("--mfu .5", "give --gpu too"),
-        ("--gpu H200 --probe", "give one of them"),
-        ("--gpu H200 --mfu 0", "--mfu is 0"),
-    ],
-)
-def test_what_a_plan_would_leave_out_of_account_is_refused(study, tmp_path, capsys, given, sentence):
-    (tmp_path / "grid.yaml").write_text("seeds: [0]\n")
-    with pytest.raises(SystemExit) as ended:
-        main(["plan", str(tmp_path), *given.split(), *study, f"runs={tmp_path}"])
-    assert ended.value.code == 2
-    assert sentence in capsys.readouterr().err
 
 
 def test_a_probe_gives_the_plan_its_hours(study, tmp_path):
