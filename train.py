@@ -24,12 +24,14 @@ failed: list[str] = []  # ends of points that did not train: failed, refused, ..
 def preflight(overrides: list[str]) -> None:
     """Compose and check every point of a multirun before the first one trains."""
     global total, folders
+    from cptlab.sweeps.hydra_sweeper import add_sweeper
     from cptlab.sweeps.preflight import check_points, expand
     from cptlab.sweeps.slurm.choose import check_launcher, chosen, hand_in_points
 
     launcher = chosen(overrides)
     if launcher:
         check_launcher(launcher)
+    add_sweeper()
     points = expand(overrides)
     total = len(points)
     opened = check_points(points, streams=True)
@@ -41,6 +43,7 @@ def preflight(overrides: list[str]) -> None:
 def task(config: TrainConfig) -> None:
     """One point. What is wrong with one of several in this process, found while it is set up, ends no other."""
     from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
 
     from cptlab.errors import UserError
     from cptlab.training.outcome import REFUSED, Outcome
@@ -50,6 +53,8 @@ def task(config: TrainConfig) -> None:
     hydra = HydraConfig.get()
     overrides, number = list(hydra.overrides.task), 1 + hydra.job.num if total > 1 else 1
     try:
+        if hydra.runtime.choices["hydra/sweeper"] == "study" and hydra.mode != RunMode.MULTIRUN:
+            raise UserError("hydra/sweeper=study is for many points; give -m too")
         if config.stream:
             return stages(config, overrides, number, speaks())
         show(train_point(config, overrides), number, speaks())

@@ -15,11 +15,14 @@ from cptlab.merging import cli as merging_cli
 from cptlab.metrics import cli as metrics_cli
 from cptlab.sweeps import cli as sweeps_cli
 from cptlab.sweeps.wandb import cli as wandb_cli
+from cptlab.training.checkpoint.signals import take_early
 from cptlab.vocabulary import cli as vocabulary_cli
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Entry point of the `cptlab` command; a user's mistake is one sentence and exit code 2."""
+    if arguments is None and sys.argv[1:2] == ["sweep"]:
+        take_early()  # also where it reads, checks or chooses, a scheduler's signal asks for the same command again
     parser = argparse.ArgumentParser(prog="cptlab", description="Continual pre-training as a measurement.")
     commands = parser.add_subparsers(dest="command", required=True)
     sweeps_cli.add_commands(commands)

@@ -16,6 +16,8 @@ from cptlab.errors import UserError, closest
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
+    from cptlab.fit_config import FitConfig
+
 CONF = Path(__file__).parents[1] / "conf"
 
 
@@ -129,6 +131,22 @@ def typed(cfg: DictConfig) -> Any:
         return OmegaConf.to_object(cfg)
     except OmegaConfBaseException as error:
         raise UserError(explain(error, "train")) from error
+
+
+def compose_fit(overrides: list[str]) -> FitConfig:
+    """The typed configuration of fit_law.py. UserError names what is wrong. Reads no rows."""
+    from hydra import compose, initialize_config_dir
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    from cptlab.config import register
+
+    register("fit_law")
+    try:
+        with initialize_config_dir(str(CONF), version_base="1.3"):
+            return typed(compose("fit_law", [dict_override(override) for override in overrides]))
+    except (HydraException, OmegaConfBaseException) as error:
+        raise UserError(explain(error, "fit_law")) from error
 
 
 def refuse_infinite(value: Any, path: str) -> None:

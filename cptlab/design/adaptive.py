@@ -16,13 +16,13 @@ import numpy as np
 from cptlab.design.asked import Asked, asked_of
 from cptlab.design.asked_base import make_base
 from cptlab.design.choices import Choices, read_choices
-from cptlab.design.cli import compose_fit
 from cptlab.design.propose import Proposal, TooFewError, propose
 from cptlab.design.space import Point
 from cptlab.design.start import NEEDED, start
 from cptlab.design.stop import check_tolerance
 from cptlab.errors import UserError
 from cptlab.fit_config import FitConfig
+from cptlab.launch import compose_fit
 from cptlab.sweeps.index import runs_folder
 from cptlab.sweeps.local_agent import say
 from cptlab.sweeps.study import Study

@@ -52,7 +52,8 @@ class Asked:
 def asked_of(study: Study, question: Question) -> Asked:
     """The study's point at the question's size (else the largest) and tokens (else the most).
 
-    UserError where the study has no such point, or where its points there differ in more than share and seed. Only
+    UserError where the study has no such point, where its points there differ in more than share and seed, and where
+    they start from random weights, whose rows no fit reads. Only
     composes: neither corpora nor bases need to be there.
     """
     configs = compose_points(study.points)
@@ -73,6 +74,11 @@ def asked_of(study: Study, question: Question) -> Asked:
         )
     first = int(np.flatnonzero(here)[0])
     base = str(getattr(configs[first].model, "base_run", ""))
+    if hasattr(configs[first].model, "base_run") and not base:
+        raise UserError(
+            f"{study.file}: its points start from random weights, and no law of continual pre-training is fitted to"
+            " such rows; give model.base_run, or bases, or train it as a grid with `cptlab sweep`"
+        )
     flops = float((6.0 * sizes * tokens).sum())
     return Asked(kinds.pop(), float(sizes[first]), float(tokens[first]), base, min(shares), max(shares), flops)
 

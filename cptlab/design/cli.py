@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cptlab.errors import UserError
+from cptlab.launch import compose_fit
 
 if TYPE_CHECKING:
     from cptlab.design.propose import Proposal
@@ -83,11 +84,10 @@ def run_until(options: argparse.Namespace, overrides: list[str]) -> int:
 def run_status(options: argparse.Namespace, overrides: list[str]) -> int:
     """Where the chosen runs are."""
     from cptlab.design.adaptive import chosen_study
-    from cptlab.sweeps.cli import planned_of, status
+    from cptlab.sweeps.cli import status
     from cptlab.sweeps.study import read_study
 
-    study = chosen_study(read_study(options.study, overrides))
-    return status(study, planned_of(study), options)
+    return status(chosen_study(read_study(options.study, overrides)), options)
 
 
 def run_adaptive(options: argparse.Namespace, overrides: list[str]) -> int:
@@ -162,20 +162,3 @@ def lines(found: Proposal) -> list[str]:
 def command(overrides: tuple[str, ...]) -> str:
     """One line for a shell."""
     return " ".join(["python train.py", *map(shlex.quote, overrides)])
-
-
-def compose_fit(overrides: list[str]) -> FitConfig:
-    """The typed configuration of fit_law.py. UserError names what is wrong."""
-    from hydra import compose, initialize_config_dir
-    from hydra.errors import HydraException
-    from omegaconf.errors import OmegaConfBaseException
-
-    from cptlab.config import register
-    from cptlab.launch import CONF, dict_override, explain, typed
-
-    register("fit_law")
-    try:
-        with initialize_config_dir(str(CONF), version_base="1.3"):
-            return typed(compose("fit_law", [dict_override(override) for override in overrides]))
-    except (HydraException, OmegaConfBaseException) as error:
-        raise UserError(explain(error, "fit_law")) from error

@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from cptlab.design.cli import compose_fit
 from cptlab.design.propose import TooFewError, present
 from cptlab.design.stop import check_tolerance, is_enough, sentence
 from cptlab.errors import UserError
+from cptlab.launch import compose_fit
 from cptlab.sweeps.index import runs_folder
 from cptlab.sweeps.study import Study
 

@@ -122,7 +122,24 @@ def read_bases(content: object, file: Path) -> Bases | None:
         grid = file.parent / str(content["grid"])
         if not grid.is_file():
             raise UserError(f"{file}: bases.grid is {content['grid']}, and {grid} does not exist")
+        refuse_circle(grid, file)
         return Bases(grid=grid, link=str(content["as"]))
     if set(content) == {"command", "makes"} and isinstance(content["makes"], list) and content["makes"]:
         return Bases(str(content["command"]), tuple(Path(value_text(each).strip("'")) for each in content["makes"]))
     raise UserError(f"{file}: bases needs command and a list `makes` of run folders, or grid and as")
+
+
+def refuse_circle(grid: Path, file: Path) -> None:
+    """UserError for a study that is, by whatever way, among its own bases."""
+    from cptlab.sweeps.study import load
+
+    seen, here = {file.resolve()}, grid
+    while here.resolve() not in seen:
+        seen.add(here.resolve())
+        bases = load(here).get("bases")
+        if not isinstance(bases, dict) or not (here.parent / str(bases.get("grid", ""))).is_file():
+            return
+        here = here.parent / str(bases["grid"])
+    raise UserError(
+        f"{file}: bases.grid leads back to {here}, whose bases would then need themselves; name another file"
+    )

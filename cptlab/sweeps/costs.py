@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from cptlab.sweeps.planned import PlannedPoint
 from cptlab.sweeps.rates import Rates
-from cptlab.sweeps.state import DONE, RUNNING, State
+from cptlab.sweeps.state import DONE, FAILED_STATE, RUNNING, State
 from cptlab.training.checkpoint.disk import MARGIN, free_bytes, readable
 
 
@@ -37,10 +37,10 @@ def total(points: list[PlannedPoint], rates: Rates) -> Cost:
 
 
 def seconds_left(points: list[PlannedPoint], states: list[State], rates: Rates, side_by_side: int) -> float | None:
-    """Until all are done, with so many at a time; those that are done count nothing. None where no speed is known."""
+    """Until all are done, with so many at a time; done and failed ones count nothing. None where no speed is known."""
     each = []
     for point, state in zip(points, states, strict=True):
-        if state.status == DONE:
+        if state.status in (DONE, FAILED_STATE):
             continue
         whole = rates.seconds(point)
         own = state.left if state.status == RUNNING and state.left is not None else whole

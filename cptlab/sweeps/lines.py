@@ -11,10 +11,13 @@ if TYPE_CHECKING:
     from cptlab.training.outcome import Outcome
 
 
-def outcome_line(outcome: Outcome, number: int, total: int, elapsed: float, skipped: int = 0) -> str:
+def outcome_line(
+    outcome: Outcome, number: int, total: int, elapsed: float, skipped: int = 0, ahead: float | None = None
+) -> str:
     """'[3/21] runs/ab12 finished in 12 s  general 3.20  code 3.73  (4 min left)'.
 
-    elapsed: [s] for the `number` points so far; `skipped` of them took none.
+    elapsed: [s] for the `number` points so far, one after the other; `skipped` of them took none. ahead: [s] for the
+    rest, where more is known than their number.
     """
     place = f"[{number}/{total}] " if total > 1 else ""
     losses = "".join(f"  {name} {loss:.4f}" for name, loss in outcome.losses.items())
@@ -29,5 +32,7 @@ def outcome_line(outcome: Outcome, number: int, total: int, elapsed: float, skip
     else:
         text = f"{outcome.status} {outcome.folder} in {duration(outcome.seconds)}{losses}"
     trained = number - skipped
-    left = f"  ({duration(elapsed / trained * (total - number))} left)" if total > number and trained else ""
+    if ahead is None and trained:
+        ahead = elapsed / trained * (total - number)
+    left = f"  ({duration(ahead)} left)" if total > number and ahead is not None else ""
     return f"{place}{text}{left}"

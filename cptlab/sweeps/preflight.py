@@ -23,11 +23,21 @@ T = TypeVar("T")
 
 
 def expand(overrides: list[str]) -> list[list[str]]:
-    """The points of a multirun command line, as Hydra's own sweeper makes them."""
+    """The points of a multirun command line, as Hydra's own sweeper makes them, or `hydra/sweeper=study`."""
     from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
     parsed = OverridesParser.create().parse_overrides(overrides)
+    hydras = {each.key_or_group: each.value() for each in parsed if each.key_or_group.startswith("hydra")}
+    if hydras.get("hydra/sweeper") == "study":
+        from cptlab.sweeps.first import points_of_file
+
+        if not (file := hydras.get("hydra.sweeper.file")):
+            raise UserError("hydra/sweeper=study needs the study: hydra.sweeper.file=experiments/quickstart")
+        if swept := next((each for each in parsed if each.is_sweep_override()), None):
+            raise UserError(f"{swept.input_line}: with hydra/sweeper=study the file alone has axes; put it there")
+        own = [each for each in overrides if each not in task_overrides(overrides)]
+        return [[*point, *own] for point in points_of_file(str(file), task_overrides(overrides))]
     return [list(point) for batch in BasicSweeper.split_arguments(parsed, None) for point in batch]
 
 

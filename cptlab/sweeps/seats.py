@@ -7,6 +7,7 @@ import subprocess
 from dataclasses import dataclass, field
 
 from cptlab.sweeps.job import Job
+from cptlab.sweeps.planned import PlannedPoint
 
 
 @dataclass
@@ -42,6 +43,15 @@ class Seats:
     def give(self, job: Job) -> None:
         """A point has ended."""
         self.taken.pop(job.number, None)
+
+
+def side_by_side(points: list[PlannedPoint], workers: int, per_gpu: int = 1) -> int:
+    """Points that run at a time on this machine."""
+    if workers:
+        return workers
+    if points[0].gpu:
+        return max(1, len(visible_gpus()) * per_gpu // points[0].devices)
+    return max(1, len(os.sched_getaffinity(0)) // (points[0].threads * points[0].devices))
 
 
 def visible_gpus() -> list[str]:

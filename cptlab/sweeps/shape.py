@@ -32,9 +32,9 @@ class Counts:
 
 
 def count(config: TrainConfig, vocab_size: int) -> Counts:
-    """Of the model that a point trains."""
+    """Of the model that a point trains; a tiny one's base need not be there."""
     folder = config.model.folder()
-    if folder:
+    if folder and (folder.is_dir() or not hasattr(config.model, "dimensions")):
         shapes = {name: shape for file in sorted(folder.glob("*.safetensors")) for name, shape in heads(file).items()}
         settings = json.loads((folder / "config.json").read_text("utf8"))
         settings |= settings.get("text_config") or {}

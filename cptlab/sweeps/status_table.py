@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cptlab.sweeps.axes import axes_of
 from cptlab.sweeps.costs import seconds_left
 from cptlab.sweeps.planned import PlannedPoint
 from cptlab.sweeps.rates import Rates, of_records
-from cptlab.sweeps.show import plain_lines, rich_table, show
-from cptlab.sweeps.state import DONE, FAILED_STATE, INTERRUPTED, MISSING, ORDER, RUNNING, State, state_of
+from cptlab.sweeps.seats import side_by_side
+from cptlab.sweeps.show import rich_table, show
+from cptlab.sweeps.state import DONE, FAILED_STATE, INTERRUPTED, MISSING, ORDER, RUNNING, State
 from cptlab.training.progress import duration
 
 if TYPE_CHECKING:
     from rich.console import Group
+
+    from cptlab.sweeps.blocks import Block
 
 ENDS = ["step", "left", "what"]
 URGENT = (RUNNING, FAILED_STATE, INTERRUPTED, MISSING, DONE)  # what a watcher sees first, where not all fits
@@ -49,45 +52,45 @@ def summary(name: str, points: list[PlannedPoint], states: list[State], probe: R
     return f"{name}: {len(points)} points: {parts}; {end}"
 
 
-def show_status(name: str, points: list[PlannedPoint], probe: Rates, side_by_side: int) -> None:
-    """The table, once; in a terminal, where a row is one line, failures follow in full."""
-    states = [state_of(point.path) for point in points]
-    head, rows = status_rows(points, states)
-    show(head, rows, numbers(head))
-    if sys.stdout.isatty():
-        for point, state in zip(points, states, strict=True):
-            if state.status == FAILED_STATE:
-                print(f"failed: {point.path}: {state.reason}")
-    print(summary(name, points, states, probe, side_by_side), flush=True)
+@dataclass(frozen=True)
+class Look:
+    """At one block at one moment."""
+
+    name: str
+    head: list[str]
+    rows: list[list[str]]
+    states: list[State]
+    line: str
+
+
+def look(blocks: Sequence[Block], probe: Rates, workers: int) -> list[Look]:
+    """At every block. Speeds are those of its own records, else of all blocks', else of the probe."""
+    states = [block.states() for block in blocks]
+    shared = of_records([point for block in blocks for point in block.points], [s for own in states for s in own])
+    known, looks = shared if shared.seen else probe, []
+    for block, own in zip(blocks, states, strict=True):
+        head, rows = status_rows(block.points, own)
+        line = summary(block.name, block.points, own, known, side_by_side(block.points, workers))
+        if sentence := block.made_elsewhere():
+            line += f"\n{sentence}"
+        looks.append(Look(block.name, head, rows, own, line))
+    return looks
+
+
+def show_status(blocks: Sequence[Block], probe: Rates, workers: int) -> None:
+    """The tables, once; in a terminal, where a row is one line, failures follow in full."""
+    for block, seen in zip(blocks, look(blocks, probe, workers), strict=True):
+        show(seen.head, seen.rows, numbers(seen.head))
+        if sys.stdout.isatty():
+            for point, state in zip(block.points, seen.states, strict=True):
+                if state.status == FAILED_STATE:
+                    print(f"failed: {point.path}: {state.reason}")
+        print(seen.line, flush=True)
 
 
 def numbers(head: list[str]) -> tuple[int, int]:
     """Columns of numbers: step and left."""
     return len(head) - 3, len(head) - 2
-
-
-def watch_status(name: str, points: list[PlannedPoint], probe: Rates, side_by_side: int, seconds: float) -> None:
-    """Until every point is done: redrawn in a terminal, elsewhere a line a change and the sum once a minute."""
-    if sys.stdout.isatty():
-        from rich.console import Console
-        from rich.live import Live
-
-        console = Console()
-        with Live(console=console, auto_refresh=False) as live:
-            for head, rows, line in _looks(name, points, probe, side_by_side, seconds):
-                live.update(screen(head, rows, line, console.width, console.height), refresh=True)
-        return
-    before: list[list[str]] | None = None
-    said = 0.0
-    for head, rows, line in _looks(name, points, probe, side_by_side, seconds):
-        changed = [] if before is None else [row for row, old in zip(rows, before, strict=True) if row[0] != old[0]]
-        if before is None:
-            print("\n".join([*plain_lines(head, rows, numbers(head)), line]), flush=True)
-        elif changed or time.monotonic() - said > 60:
-            print("\n".join([*("  ".join(filter(None, row)) for row in changed), line]), flush=True)
-        else:
-            continue
-        before, said = rows, time.monotonic()
 
 
 def screen(head: list[str], rows: list[list[str]], line: str, width: int, height: int) -> Group:
@@ -102,15 +105,3 @@ def screen(head: list[str], rows: list[list[str]], line: str, width: int, height
     return Group(
         rich_table(head, shown, numbers(head), width), *([Text(f"and {more}", style="dim")] if more else []), Text(line)
     )
-
-
-def _looks(
-    name: str, points: list[PlannedPoint], probe: Rates, side_by_side: int, seconds: float
-) -> Iterator[tuple[list[str], list[list[str]], str]]:
-    """Head, rows and summary every so many seconds; the last when every point is done."""
-    while True:
-        states = [state_of(point.path) for point in points]
-        yield *status_rows(points, states), summary(name, points, states, probe, side_by_side)
-        if all(state.status == DONE for state in states):
-            return
-        time.sleep(seconds)

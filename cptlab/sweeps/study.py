@@ -15,6 +15,7 @@ exclude: [{model.size: 30k, mixture.domain_share: [0.5, 1]}]   # points that hav
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ from typing import Any
 import yaml
 
 from cptlab.errors import UserError, closest
+from cptlab.launch import compose_fit
+from cptlab.launch import options as names
 from cptlab.sweeps.bases import Bases, read_bases
 from cptlab.sweeps.grid import PARTS, expand_grid
 from cptlab.sweeps.values import overrides
@@ -46,7 +49,19 @@ class Study:
 
     def fit_command(self, runs: str) -> str:
         """What answers the question once the points are trained."""
-        return " ".join(["python fit_law.py", "source=runs", f"source.path={runs}", *self.law, *self.question])
+        return " ".join(["python fit_law.py", *self._fit_overrides(runs)])
+
+    def check_fit(self, runs: str) -> None:
+        """UserError where that command would be refused, known before hours of training. Reads no rows."""
+        if not self.law and not self.question:
+            return
+        try:
+            compose_fit(self._fit_overrides(runs))
+        except UserError as error:
+            raise UserError(f"{self.file}: {error}") from error
+
+    def _fit_overrides(self, runs: str) -> list[str]:
+        return ["source=runs", f"source.path={runs}", *self.law, *self.question]
 
 
 def read_study(path: Path, extra: list[str]) -> Study:
@@ -62,10 +77,24 @@ def read_study(path: Path, extra: list[str]) -> Study:
     branches = content.get("branches", False)
     if not isinstance(branches, bool):
         raise UserError(f"{file}: branches is {branches!r}; it must be true or false")
+    points = expand_grid(content, file, extra)
+    refuse_hydra(points, file)
     return Study(
-        name, file, expand_grid(content, file, extra), _options(content, "law", file),
+        name, file, points, _options(content, "law", file),
         _options(content, "question", file), read_bases(content.get("bases"), file), branches,
     )  # fmt: skip
+
+
+def refuse_hydra(points: list[list[str]], file: Path) -> None:
+    """UserError for a setting of Hydra, which a study's own driver would leave out of account."""
+    for each in dict.fromkeys(override for point in points for override in point):
+        if re.match(r"[+~]*hydra[/.@=]", each):
+            place = file.parent if file.name == "grid.yaml" else file
+            own = "" if "sweeper" in each else f" {each}"
+            raise UserError(
+                f"{each} is a setting of Hydra, which trains a study with `python train.py -m hydra/sweeper=study"
+                f" hydra.sweeper.file={place}{own}`; drop it here"
+            )
 
 
 def load(file: Path) -> dict[str, Any]:
@@ -91,8 +120,6 @@ def _options(content: dict[str, Any], group: str, file: Path) -> tuple[str, ...]
         if key != group and not str(key).startswith(f"{group}."):
             raise UserError(f"{file}: {group} has the key {key}; it takes {group} and {group}.<field> only")
     name = options.get(group)
-    from cptlab.launch import options as names
-
     if name is not None and name not in names(group):
         raise UserError(f"{file}: {group}={name} does not exist.{closest(str(name), names(group))}")
     return tuple(overrides(options))

@@ -173,3 +173,17 @@ def test_an_option_of_choosing_without_choosing_is_refused(study, tmp_path, caps
     with pytest.raises(SystemExit):
         main(["sweep", str(tmp_path), "--budget", "1e9"])
     assert "--budget is for choosing runs; give --adaptive too" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", [["sweep", "--adaptive"], ["next"]], ids=["sweep", "next"])
+def test_a_study_from_random_weights_is_refused_before_anything_is_trained(study, tmp_path, capsys, command):
+    runs = write_study(tmp_path / "mine", study)
+    grid = yaml.safe_load((tmp_path / "mine" / "grid.yaml").read_text())
+    del grid["bases"]
+    grid["fixed"]["model.base_run"] = ""
+    (tmp_path / "mine" / "grid.yaml").write_text(yaml.safe_dump(grid))
+    with pytest.raises(SystemExit) as ended:
+        main([*command, str(tmp_path / "mine")])
+    assert ended.value.code == 2
+    assert "its points start from random weights" in capsys.readouterr().err
+    assert not runs.exists()

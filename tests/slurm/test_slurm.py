@@ -142,3 +142,13 @@ def test_without_slurm_the_launcher_is_refused_before_anything_starts(study, tmp
     assert run.returncode == 2, run.stdout
     assert run.stderr.startswith("error: hydra/launcher=slurm needs SLURM's sbatch, srun, squeue, scontrol on PATH")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_study_file_is_handed_in_point_by_point(sweep, study, tmp_path):
+    (tmp_path / "grid.yaml").write_text("axes: {mixture.domain_share: [0.25, 0.5]}\n")
+    driver = sweep("hydra/sweeper=study", f"hydra.sweeper.file={tmp_path}", *study, f"runs={tmp_path / 'runs'}")
+    said = driver.communicate(timeout=300)[0]
+    assert driver.returncode == 0, said
+    assert "handed in 2 jobs" in said
+    assert said.count("] finished ") == 2, said
+    assert len(list((tmp_path / "runs").glob("*/done.json"))) == 2

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
+from known_studies import point
 
 from cptlab.adapters.base import count_trainable
 from cptlab.errors import UserError
@@ -16,7 +17,6 @@ from cptlab.records.run import write_whole
 from cptlab.sweeps import costs, index
 from cptlab.sweeps.costs import Cost, disk_warning, seconds_left, total
 from cptlab.sweeps.numbers import hours, si
-from cptlab.sweeps.planned import PlannedPoint
 from cptlab.sweeps.preflight import check_points, compose_point
 from cptlab.sweeps.rates import Rates, of_gpu, of_records
 from cptlab.sweeps.shape import count
@@ -27,15 +27,6 @@ from cptlab.training.checkpoint.disk import MARGIN, readable
 from cptlab.training.flops import shape_of
 
 ROOT = Path(__file__).parents[2]
-
-
-def point(number=0, folder="runs", tokens=1000, flops_per_token=6.0, devices=1, **more):
-    known = dict(
-        run_id=f"id{number}", folder=f"{folder}/id{number}", overrides=[f"seed={number}", "tokens=1e3"], num_params=1,
-        num_params_total=1, tokens=tokens, steps=10, tokens_per_step=100, flops_per_token=flops_per_token,
-        eval_tokens=0, disk=100, kept=40, devices=devices, threads=1, gpu=False, precision="fp32",
-    )  # fmt: skip
-    return PlannedPoint(**known | more)
 
 
 @pytest.mark.parametrize("size", ["30k", "300k"])
@@ -114,9 +105,10 @@ def test_sums_are_unknown_where_one_part_is():
     assert total([point()], Rates()).hours is None
 
 
-def test_the_time_left_counts_no_finished_point_and_shares_the_rest_out():
+def test_the_time_left_counts_no_finished_or_failed_point_and_shares_the_rest_out():
     points = [point(i) for i in range(4)]
-    states = [State("done"), State("running", left=100.0), State("missing"), State("failed")]
+    points.append(point(4))
+    states = [State("done"), State("running", left=100.0), State("missing"), State("missing"), State("failed")]
     rates = Rates(flops_per_second=6.0)  # 1000 s a point
     assert seconds_left(points, states, rates, 2) == pytest.approx(1050)
     assert seconds_left(points, states, rates, 8) == pytest.approx(1000)  # not less than the longest

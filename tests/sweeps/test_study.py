@@ -1,5 +1,6 @@
 import pytest
 
+from cptlab.cli import main
 from cptlab.errors import UserError
 from cptlab.records.run import write_whole
 from cptlab.sweeps.cli import planned_of
@@ -68,6 +69,30 @@ def test_a_study_that_says_nonsense_is_refused(tmp_path, text, sentence):
         points(tmp_path, text)
 
 
+@pytest.mark.parametrize("text", ["hydra/launcher: slurm", "+hydra.launcher.partition: gpu", "hydra.sweep.dir: x"])
+@pytest.mark.parametrize("command", ["plan", "sweep", "status"])
+def test_settings_of_hydra_are_refused_with_the_command_that_takes_them(study, tmp_path, capsys, text, command):
+    file = tmp_path / "grid.yaml"
+    own = text.replace(": ", "=")
+    for given, more in ((f"seeds: [0]\nfixed: {{{text}}}\n", []), ("seeds: [0]\n", [own])):
+        file.write_text(given)
+        with pytest.raises(SystemExit) as ended:
+            main([command, str(file), *study, f"runs={tmp_path}/runs", *more])
+        assert ended.value.code == 2
+        said = capsys.readouterr().err
+        assert f"{own} is a setting of Hydra" in said
+        assert f"`python train.py -m hydra/sweeper=study hydra.sweeper.file={tmp_path} {own}`" in said
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("second", ["grid.yaml", "other.yaml"])
+def test_a_study_among_its_own_bases_is_refused(tmp_path, second):
+    for file, grid in (("grid.yaml", second), ("other.yaml", "grid.yaml")):
+        (tmp_path / file).write_text(f"seeds: [0]\nbases: {{grid: {grid}, as: x}}\n")
+    with pytest.raises(UserError, match=r"grid\.yaml: bases\.grid leads back to .*grid\.yaml"):
+        read_study(tmp_path, [])
+
+
 def test_axes_may_meet_variants_that_all_have_the_key(tmp_path):
     text = "axes: {lr_schedule: [wsd, cosine], lr_schedule.floor: [0, 0.1]}"
     assert len(points(tmp_path, text)) == 4
@@ -78,6 +103,19 @@ def test_what_answers_the_question_is_a_command(tmp_path):
     file.write_text("seeds: [0]\nlaw: {law: dcpt, law.min_irreducible: -10}\nquestion: tradeoff\n")
     expected = "python fit_law.py source=runs source.path=runs/x law=dcpt law.min_irreducible=-10 question=tradeoff"
     assert read_study(file, []).fit_command("runs/x") == expected
+
+
+@pytest.mark.parametrize("command", ["plan", "sweep"])
+def test_a_wrong_key_of_the_question_is_told_before_anything_starts(study, tmp_path, capsys, command):
+    file = tmp_path / "grid.yaml"
+    file.write_text("seeds: [0]\nlaw: dcpt\nquestion: {question: tradeoff, question.max_general_rse: 1}\n")
+    with pytest.raises(SystemExit) as ended:
+        main([command, str(file), *study, f"runs={tmp_path}/runs"])
+    assert ended.value.code == 2
+    said = capsys.readouterr().err
+    assert "grid.yaml: question.max_general_rse is no key" in said
+    assert "Did you mean question.max_general_rise?" in said
+    assert not (tmp_path / "runs").exists()
 
 
 def test_a_value_out_of_range_at_point_37_is_found_before_anything_starts(study, tmp_path):

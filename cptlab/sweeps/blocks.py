@@ -1,0 +1,101 @@
+"""What `cptlab plan` and `cptlab status` show one after the other: grids of missing bases, then the study's own points.
+
+Points whose bases are not trained yet cannot be opened; their figures come from their configurations alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cptlab.sweeps.first import refuse_missing, stem_of
+from cptlab.sweeps.index import plan_folder, planned_points, runs_folder
+from cptlab.sweeps.planned import RECORD_BYTES, PlannedPoint
+from cptlab.sweeps.preflight import compose_points
+from cptlab.sweeps.shape import count
+from cptlab.sweeps.state import State, state_of
+from cptlab.sweeps.study import Study
+from cptlab.sweeps.trunks import with_branches
+from cptlab.training.checkpoint.disk import predict
+
+if TYPE_CHECKING:
+    from cptlab.config import TrainConfig
+
+LATER = "after its base"  # instead of a run_id, which the base's weights are a part of
+
+
+@dataclass(frozen=True)
+class Block:
+    """A study's points. opened: whether their bases are there."""
+
+    study: Study
+    points: list[PlannedPoint]
+    opened: bool = True
+
+    @property
+    def name(self) -> str:
+        """The study's."""
+        return self.study.name
+
+    @property
+    def folder(self) -> Path:
+        """Where its plans and probes are kept."""
+        return plan_folder(self.study.points)
+
+    def states(self) -> list[State]:
+        """How far each point is now."""
+        return [state_of(point.path) for point in self.points]
+
+    def made_elsewhere(self) -> str:
+        """A sentence where a command makes bases that are missing, which no block before this one shows; else ''."""
+        bases = self.study.bases
+        if self.opened or not bases or stem_of(bases) is not None:
+            return ""
+        count = len(bases.missing())
+        return f"{self.name}: {count} {'base is' if count == 1 else 'bases are'} not made yet, and no part of this:" + (
+            f" `{bases.how}`"
+        )
+
+
+def blocks_of(study: Study) -> list[Block]:
+    """In the order in which a sweep trains them; only the study's own where its bases are trained. UserError."""
+    study = with_branches(study)
+    if study.bases is None or not study.bases.missing():
+        return [Block(study, planned_points(study.points))]
+    stem = stem_of(study.bases)
+    return [*(blocks_of(stem) if stem else []), Block(study, unopened(study), opened=False)]
+
+
+def is_stale(blocks: Sequence[Block]) -> bool:
+    """Whether bases have been trained since, so that there is more to know."""
+    return any(not block.opened and not (block.study.bases and block.study.bases.missing()) for block in blocks)
+
+
+def unopened(study: Study) -> list[PlannedPoint]:
+    """Points with what their configurations tell. UserError where a missing base alone knows the size."""
+    configs, missing = compose_points(study.points), set(study.bases.missing() if study.bases else [])
+    for config in configs:
+        path = Path(getattr(config.model, "path", ""))
+        if missing & {path, *path.parents}:
+            refuse_missing(study)
+    return [_planned(config, overrides) for config, overrides in zip(configs, study.points, strict=True)]
+
+
+def _planned(config: TrainConfig, overrides: list[str]) -> PlannedPoint:
+    """Embeddings count with data.vocab_size rows, evaluations with all of their rows."""
+    counts, data, machine = count(config, config.data.vocab_size), config.data, config.machine
+    ends = (counts.total - counts.nonembed) * config.adapter.trains_ends
+    needed = predict(config, counts.total, counts.trainable, ends)
+    corpora = len(getattr(data, "corpora", None) or data.documents())
+    looks = 1 + min(config.evaluation.points, config.steps) + 4  # split fit at each; valid and test first and last
+    return PlannedPoint(
+        run_id=LATER, folder=str(runs_folder(overrides) / LATER), overrides=overrides, num_params=counts.nonembed,
+        num_params_total=counts.total, tokens=config.tokens_total, steps=config.steps,
+        tokens_per_step=config.tokens_per_step, flops_per_token=counts.shape.flops_per_token(data.sequence_length),
+        eval_tokens=looks * corpora * config.evaluation.rows * data.sequence_length,
+        disk=needed.total + RECORD_BYTES, kept=needed.final + RECORD_BYTES, devices=machine.world_size,
+        threads=machine.threads, gpu=machine.accelerator == "gpu", precision=machine.resolved_precision,
+        left_at=config.branch.step,
+    )  # fmt: skip
