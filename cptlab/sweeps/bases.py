@@ -76,7 +76,7 @@ class Bases:
                 kept = json.loads((self._link_of(point) / "run.json").read_text("utf8"))["overrides"]
             except (OSError, ValueError, KeyError):
                 continue  # not trained yet, or no run of ours
-            if other := sorted(set(point) ^ set(kept)):
+            if other := sorted({text.lstrip("+") for text in point} ^ {text.lstrip("+") for text in kept}):
                 return (
                     f"{self._link_of(point)} was trained with other settings than {self.grid} has now"
                     f" ({', '.join(other)}) and is used as it is; remove that link, and it is trained anew"

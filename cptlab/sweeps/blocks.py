@@ -15,14 +15,15 @@ from cptlab.sweeps.index import plan_folder, planned_points, runs_folder
 from cptlab.sweeps.planned import RECORD_BYTES, PlannedPoint
 from cptlab.sweeps.preflight import compose_points
 from cptlab.sweeps.shape import count
-from cptlab.sweeps.state import State, state_of
+from cptlab.sweeps.state import DONE, FAILED_STATE, State, state_of
 from cptlab.sweeps.study import Study
-from cptlab.sweeps.trunks import with_branches
+from cptlab.sweeps.trunks import Trunks, standing, with_branches
 from cptlab.training.checkpoint.disk import predict
 
 if TYPE_CHECKING:
     from cptlab.config import TrainConfig
 
+SETTLED = (DONE, FAILED_STATE)
 LATER = "after its base"  # instead of a run_id, which the base's weights are a part of
 
 
@@ -46,7 +47,10 @@ class Block:
 
     def states(self) -> list[State]:
         """How far each point is now."""
-        return [state_of(point.path) for point in self.points]
+        return [
+            State(FAILED_STATE, "its trunk failed") if self.opened and point.run_id == LATER else state_of(point.path)
+            for point in self.points
+        ]
 
     def made_elsewhere(self) -> str:
         """A sentence where a command makes bases that are missing, which no block before this one shows; else ''."""
@@ -65,12 +69,36 @@ def blocks_of(study: Study) -> list[Block]:
     if study.bases is None or not study.bases.missing():
         return [Block(study, planned_points(study.points))]
     stem = stem_of(study.bases)
-    return [*(blocks_of(stem) if stem else []), Block(study, unopened(study), opened=False)]
+    before = blocks_of(stem) if stem else []
+    if isinstance(study.bases, Trunks) and some_failed(before):
+        return [*before, Block(study, partly_opened(study))]
+    return [*before, Block(study, unopened(study), opened=False)]
+
+
+def some_failed(blocks: Sequence[Block]) -> bool:
+    """Whether every point is done or has failed, and one has."""
+    found = {state.status for block in blocks for state in block.states()}
+    return FAILED_STATE in found and found <= set(SETTLED)
+
+
+def partly_opened(study: Study) -> list[PlannedPoint]:
+    """Points whose trunk is there, opened, among those whose trunk failed."""
+    there = standing(study).points
+    found = {tuple(each.overrides): each for each in (planned_points(there) if there else [])}
+    found |= {tuple(each.overrides): each for each in unopened(study) if tuple(each.overrides) not in found}
+    return [found[tuple(point)] for point in study.points]
 
 
 def is_stale(blocks: Sequence[Block]) -> bool:
-    """Whether bases have been trained since, so that there is more to know."""
-    return any(not block.opened and not (block.study.bases and block.study.bases.missing()) for block in blocks)
+    """Whether bases have been trained since, or all trunks that can be, so that there is more to know."""
+    for number, block in enumerate(blocks):
+        bases, waits = block.study.bases, not block.opened
+        if not (waits or any(point.run_id == LATER for point in block.points)):
+            continue
+        lost = waits and isinstance(bases, Trunks) and some_failed(blocks[:number])
+        if lost or not (bases and bases.missing()):
+            return True
+    return False
 
 
 def unopened(study: Study) -> list[PlannedPoint]:

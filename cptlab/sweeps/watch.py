@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 
-from cptlab.sweeps.blocks import Block, is_stale
+from cptlab.sweeps.blocks import SETTLED, Block, is_stale
 from cptlab.sweeps.rates import Rates
 from cptlab.sweeps.show import plain_lines
 from cptlab.sweeps.state import DONE, FAILED_STATE, State
@@ -48,18 +48,22 @@ def watch_status(
         before, said = looks, time.monotonic()
 
 
-def is_over(states: Sequence[Sequence[State]]) -> bool:
-    """Whether nothing goes on by itself: a block is settled with failures, which ends a sweep, or all are done."""
-    for own in states:
+def is_over(states: Sequence[Sequence[State]], opened: Sequence[bool]) -> bool:
+    """Whether nothing goes on by itself: all are done or have failed, or bases have that the next block waits for.
+
+    opened: of each block, whether it waits for none.
+    """
+    for number, own in enumerate(states):
         if not all(_settled(own)):
             return False
-        if any(state.status == FAILED_STATE for state in own):
+        waited_for = number + 1 < len(states) and not opened[number + 1]
+        if waited_for and any(state.status == FAILED_STATE for state in own):
             return True
     return True
 
 
 def _settled(states: Sequence[State]) -> list[bool]:
-    return [state.status in (DONE, FAILED_STATE) for state in states]
+    return [state.status in SETTLED for state in states]
 
 
 def _plain(each: Look) -> list[str]:
@@ -85,7 +89,7 @@ def _looks(
         looks = look(blocks, probe, workers)
         yield looks
         states = [each.states for each in looks]
-        over = over + 1 if is_over(states) else 0
+        over = over + 1 if is_over(states, [block.opened for block in blocks]) else 0
         if over == 2 or all(state.status == DONE for own in states for state in own):
             return
         time.sleep(seconds)

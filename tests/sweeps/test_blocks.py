@@ -88,14 +88,31 @@ def test_a_watch_ends_where_a_point_has_failed_for_good_and_nothing_runs(study, 
     assert capsys.readouterr().out.splitlines()[-1] == f"{tmp_path.name}: 2 points: 1 done, 1 failed"  # no time left
 
 
+def test_a_trunk_that_fails_leaves_its_branches_alone_and_a_watch_ends(study, tmp_path, capsys):
+    axes = "axes: {optimizer.peak_lr: [0.01, 1e30]}\nbudgets: [640, 1280]\nbranches: true\n"
+    (tmp_path / "grid.yaml").write_text(f"name: mine\n{axes}fixed: {{lr_schedule: wsd, optimizer.clip: 0}}\n")
+    own = [*(each for each in study if not each.startswith("tokens=")), f"runs={tmp_path}/runs"]
+    assert run("plan", tmp_path, *own) == 0
+    told = capsys.readouterr().out
+    assert told.count(LATER) == 4 + 2  # branches, and the second piece of either trunk
+    assert "mine with its bases: still to train: 8 points" in told
+    assert run("sweep", tmp_path, "--workers", "2", "--retries", "0", *own) == 1
+    capsys.readouterr()
+    assert run("status", tmp_path, "--watch", "--every", "0.01", *own) == 0
+    told = capsys.readouterr().out.splitlines()
+    assert told[-1] == "mine: 4 points: 2 done, 2 failed"
+    assert sum(line.endswith("its trunk failed") for line in told) == 2 + 1
+
+
 def test_what_is_missing_goes_on_unless_its_base_has_failed():
     done, failed, missing = State("done"), State("failed"), State("missing")
-    assert is_over([[done, failed]])
-    assert is_over([[done], [done, failed]])
-    assert is_over([[failed], [missing]])
+    assert is_over([[done, failed]], [True])
+    assert is_over([[done], [done, failed]], [True, True])
+    assert is_over([[failed], [missing]], [True, False])
+    assert not is_over([[done, failed], [missing]], [True, True])  # branches of the trunk that did not fail
     for going in (missing, State("running"), State("interrupted")):
-        assert not is_over([[done, failed, going]])
-    assert not is_over([[done], [missing]])
+        assert not is_over([[done, failed, going]], [True])
+    assert not is_over([[done], [missing]], [True, False])
 
 
 @pytest.mark.parametrize(
