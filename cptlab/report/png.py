@@ -32,7 +32,8 @@ def save_png(chart: Chart, folder: Path, dpi: int = 150) -> Path:
             low, tall = ((rows - 1 - row) * HEIGHT + BOTTOM) / height, (HEIGHT - BOTTOM - TOP) / height
             axes = figure.add_axes(((column * WIDTH + left) / width, low, (WIDTH - left - right) / width, tall))
             _draw(panel, axes)
-            left += max(column * WIDTH + 0.1 - axes.yaxis.get_tightbbox().x0 / figure.dpi, 0)  # long numbers
+            if box := axes.yaxis.get_tightbbox():  # long numbers need more room
+                left += max(column * WIDTH + 0.1 - box.x0 / figure.dpi, 0)
             inner = WIDTH - left - right
             axes.set_position(((column * WIDTH + left) / width, low, inner / width, tall))
             axes.set_title(shorten(panel.title, 46), x=-(left - 0.05) / inner)
