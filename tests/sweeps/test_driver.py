@@ -76,8 +76,9 @@ def test_a_loss_that_is_no_number_is_reported_at_once_for_the_seed_would_give_it
     study, tmp_path, capsys, machine
 ):  # fmt: skip
     [planned] = checked_points([[*study, f"runs={tmp_path}", *NAN, *machine]])
-    [outcome], full = run_planned([planned], workers=1, retries=3)
-    assert (outcome.status, full) == ("failed", "")
+    driven = run_planned([planned], workers=1, retries=3)
+    [outcome] = driven.outcomes
+    assert (outcome.status, driven.full) == ("failed", "")
     assert "loss is nan at step" in outcome.reason
     assert json.loads((planned.path / "done.json").read_text())["attempt"] == 1
     assert "follows" not in capsys.readouterr().out
@@ -121,10 +122,10 @@ def test_a_real_point_whose_process_is_killed_once_is_finished_by_its_second_try
     planned = checked_points([own, [*own, "seed=1"]])
     killed = threading.Thread(target=kill_holder, args=(planned[0].path,))
     killed.start()
-    outcomes, full = run_planned(planned, workers=1, retries=1)
+    driven = run_planned(planned, workers=1, retries=1)
     killed.join()
-    assert [outcome.status for outcome in outcomes] == ["finished", "finished"]
-    assert full == ""
+    assert [outcome.status for outcome in driven.outcomes] == ["finished", "finished"]
+    assert driven.full == ""
     assert "ended with SIGKILL (out of memory?)); try 2 of 2 follows" in capsys.readouterr().out
 
 
