@@ -19,6 +19,7 @@ class Stream:
 
     planned_steps = 1 << 30
     corpora = ()
+    names = ("random",)
 
     def __init__(self, shape: Llama, steps: int, documents: int) -> None:
         self.shape, self.steps, self.documents = shape, steps, documents

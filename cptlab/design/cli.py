@@ -72,6 +72,9 @@ def run(options: argparse.Namespace, overrides: list[str]) -> int:
 
 def run_until(options: argparse.Namespace, overrides: list[str]) -> int:
     """Train a grid until its answer is narrow enough."""
+    from cptlab.sweeps.cli import check_counts
+
+    check_counts(options)
     from cptlab.design.enough import Enough
     from cptlab.sweeps.study import read_study
     from cptlab.sweeps.sweep import sweep

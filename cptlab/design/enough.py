@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Any
 
-from cptlab.design.propose import TooFewError, present
+from cptlab.decisions.choice import Choice
+from cptlab.design.asked import size_of
+from cptlab.design.propose import present
 from cptlab.design.stop import check_tolerance, is_enough, sentence
 from cptlab.errors import UserError
 from cptlab.launch import compose_fit
 from cptlab.sweeps.index import runs_folder
+from cptlab.sweeps.preflight import compose_points
 from cptlab.sweeps.study import Study
 
 SPENT = 2  # a look that took a second is not followed by another for so many
@@ -27,6 +31,16 @@ class Enough:
             )
         self.runs, self.tolerance = runs_folder(study.points[0]), tolerance
         self.config = compose_fit([f"source.path={self.runs}", *study.law, *study.question])
+        question: Any = self.config.question
+        if not isinstance(question, Choice):
+            raise UserError(f"{study.file}: its question chooses nothing, so no point narrows it; drop --tolerance")
+        if getattr(question, "num_params", 0) is None:  # the study's largest, though smaller ones may be trained before
+            configs = compose_points(study.points)
+            sizes = [size_of(config) for config in configs]
+            question.num_params = max(sizes)
+            here = [c.tokens_total for c, size in zip(configs, sizes, strict=True) if size == max(sizes)]
+            if getattr(question, "tokens", 0) is None:
+                question.tokens = max(here)
         self.next_look = 0.0
 
     def __call__(self) -> str:
@@ -38,7 +52,7 @@ class Enough:
         draws = min(config.num_draws, 300)
         try:
             now = present(config.source, config.law, config.question, draws, config.seed)
-        except TooFewError:
+        except UserError:  # not yet: a law or a question says itself what it lacks, and the next points bring it
             return ""
         finally:
             self.next_look = time.monotonic() + SPENT * (time.monotonic() - started)

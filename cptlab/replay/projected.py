@@ -23,7 +23,7 @@ class ProjectedReplay(SourcedReplay):
     def check_run(self, steps: int, rows_per_step: int) -> None:
         """UserError where a step could have replayed rows alone: there would be nothing to learn from."""
         share = float(self.bounds(np.linspace(0, 1, 101))[1].max())
-        if (1 - share) * rows_per_step < 1:
+        if (1 - share) * rows_per_step < 1 - 1e-9:
             raise UserError(
                 f"replay.replay_share is {share:g}, which leaves some steps of rows_per_step={rows_per_step} no row of"
                 f" the mixture to learn from; give {1 - 1 / rows_per_step:.3g} at most, or more rows a step"

@@ -44,16 +44,12 @@ class Bases:
         """The run folders that the study's points start from."""
         if self.grid is None:
             return list(self.makes)
-        from cptlab.sweeps.study import read_study
-
-        return [self._link_of(point) for point in read_study(self.grid, []).points]
+        return [self._link_of(point) for point in self._grid().points]
 
     def make(self, train: Callable[[Study], list[tuple[list[str], Path]]]) -> None:
         """Make what is missing. train: trains a study, returns (overrides, run folder) of each point."""
         if self.grid is not None:
-            from cptlab.sweeps.study import read_study
-
-            for point, run in train(read_study(self.grid, [])):
+            for point, run in train(self._grid()):
                 link_to(self._link_of(point), run)
         else:
             try:
@@ -69,9 +65,7 @@ class Bases:
         """A sentence where a finished base was trained by other settings than its grid has now; else ''."""
         if self.grid is None:
             return ""
-        from cptlab.sweeps.study import read_study
-
-        for point in read_study(self.grid, []).points:
+        for point in self._grid().points:
             try:
                 kept = json.loads((self._link_of(point) / "run.json").read_text("utf8"))["overrides"]
             except (OSError, ValueError, KeyError):
@@ -87,6 +81,14 @@ class Bases:
     def how(self) -> str:
         """What makes them."""
         return f"cptlab sweep {self.grid}" if self.grid else self.command
+
+    def _grid(self) -> Study:
+        from cptlab.sweeps.study import read_study
+
+        assert self.grid
+        if (grid := read_study(self.grid, [])).branches:
+            raise UserError(f"{self.grid}: bases are trained whole, since other points start from them; drop branches")
+        return grid
 
     def _link_of(self, point: list[str]) -> Path:
         values = dict(override.lstrip("+").split("=", 1) for override in point if "=" in override)
@@ -105,6 +107,7 @@ def link_to(link: Path, run: Path) -> None:
     if link.exists() and not link.is_symlink():
         raise UserError(f"{link} is there and no finished run; move it away, a link to {run} goes there")
     new = link.with_name(f".{link.name}.{os.getpid()}")
+    new.unlink(missing_ok=True)
     new.symlink_to(wanted)
     new.replace(link)  # at once: another sweep may start a point from it
 

@@ -47,9 +47,7 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
 
 def run(options: argparse.Namespace, overrides: list[str]) -> int:
     """Run one of them; returns the exit code."""
-    for name, least in (("workers", 0), ("per_gpu", 1), ("retries", 0)):
-        if getattr(options, name, least) < least:
-            raise UserError(f"--{name.replace('_', '-')} is {getattr(options, name)}; it must be {least} or more")
+    check_counts(options)
     if options.command == "plan":
         check_plan(options)
     from cptlab.sweeps.first import roots_missing
@@ -70,6 +68,13 @@ def run(options: argparse.Namespace, overrides: list[str]) -> int:
     if trunks and options.command == "plan" and not roots_missing(trunks):
         print(f"{study.name}: {saving(study)}")
     return code
+
+
+def check_counts(options: argparse.Namespace) -> None:
+    """UserError for numbers of points or tries that cannot be."""
+    for name, least in (("workers", 0), ("per_gpu", 1), ("retries", 0)):
+        if getattr(options, name, least) < least:
+            raise UserError(f"--{name.replace('_', '-')} is {getattr(options, name)}; it must be {least} or more")
 
 
 def check_plan(options: argparse.Namespace) -> None:

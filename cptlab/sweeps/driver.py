@@ -52,7 +52,7 @@ class Driver:
         main = threading.current_thread() is threading.main_thread()
         before = {n: signal.signal(n, self._asked) for n in ASKED} if main else {}
         try:
-            while self.running or (not self.stop and not self.full and (self.pending or self.elsewhere)):
+            while self.running or (not self.ends and (self.pending or self.elsewhere)):
                 self._look_elsewhere()
                 self._start_what_fits()
                 if self.workers and self.running:
@@ -71,6 +71,11 @@ class Driver:
             raise SystemExit(REQUEUE)
         return self.outcomes
 
+    @property
+    def ends(self) -> bool:
+        """Whether no further point starts."""
+        return bool(self.stop or self.full or self.enough)
+
     def _asked(self, number: int, frame: object) -> None:
         self.stop = number
         self.say("stopping: running points save and end; the same command continues")
@@ -79,7 +84,7 @@ class Driver:
 
     def _start_what_fits(self) -> None:
         for job in list(self.pending):
-            if self.stop or self.full or self.enough:
+            if self.ends:
                 return
             if job.folder and RunFolder(job.folder).is_finished:
                 self.pending.remove(job)
@@ -158,7 +163,7 @@ class Driver:
     def _failed(self, job: Job, outcome: Outcome) -> None:
         self._free(job)
         job.failures += 1
-        if job.failures <= self.retries and not self.stop:
+        if job.failures <= self.retries and not self.ends:
             self.say(
                 f"{outcome.folder} failed ({outcome.reason}); try {job.failures + 1} of {self.retries + 1} follows"
             )

@@ -81,7 +81,8 @@ def train(
         raise UserError(full)
     if enough:
         left = len(todo) - len(outcomes)
-        say(f"{study.name}: {enough}; {left} points were not needed (without --tolerance the same command trains them)")
+        spared = f"; {left} points were not needed (without --tolerance the same command trains them)" if left else ""
+        say(f"{study.name}: {enough}{spared}")
     if not counts["failed"] and (study.law or study.question):
         say(f"next: {study.fit_command(str(runs_folder(study.points[0])))}")
     return int(counts["failed"] > 0)

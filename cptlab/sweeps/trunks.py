@@ -16,8 +16,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from cptlab.errors import UserError
 from cptlab.records.run import RunFolder
 from cptlab.sweeps.bases import Bases, link_to
@@ -27,6 +25,8 @@ from cptlab.sweeps.study import Study
 from cptlab.training.checkpoint.folder import home
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from cptlab.config import TrainConfig
 
 OWN = ("tokens=", "lr_schedule.", "lr_schedule=")  # in what points of one trunk may differ
@@ -85,9 +85,9 @@ class Trunks(Bases):
         """
         from cptlab.training.branch import refuse_other_order
 
-        if self.study.bases and self.study.bases.missing():
-            self.study.bases.make(train)
-        if not isinstance(self.study.bases, Trunks):
+        if not isinstance(self.study.bases, Trunks):  # the first pieces; training those after them makes these
+            if self.study.bases and self.study.bases.missing():
+                self.study.bases.make(train)
             for point in check_points([list(point) for point in self.whole]):
                 refuse_other_order(point.config, point.stream)
         links = {tuple(point): piece for point, piece in zip(self.study.points, self.pieces, strict=True)}
@@ -155,6 +155,8 @@ def standing(study: Study) -> Study:
 
 def exit_of(study: Study, number: int, config: TrainConfig) -> tuple[Path, np.ndarray, TrainConfig]:
     """(link of its piece, LR factors of the steps before the final decay, configuration) of a point. UserError."""
+    import numpy as np  # here, since `cptlab status` loads nothing heavy
+
     schedule, point = config.lr_schedule, " ".join(own(study.points, number))
     if not schedule.end:
         why = (
@@ -177,6 +179,8 @@ def exit_of(study: Study, number: int, config: TrainConfig) -> tuple[Path, np.nd
 
 def pieces_of(study: Study, exits: list[tuple[Path, np.ndarray, TrainConfig]]) -> list[Piece]:
     """One a link, each after the longest piece with the same beginning."""
+    import numpy as np
+
     found: list[tuple[list[str], np.ndarray, Piece]] = []
     for i in sorted(range(len(exits)), key=lambda i: len(exits[i][1])):
         link, factors, config = exits[i]

@@ -85,6 +85,7 @@ def open_trunk(config: TrainConfig, corpora: Corpora, base: Base) -> Trunk | Non
         raise UserError(
             f"branch.run: the run {facts['run_id']} differs from this one in {', '.join(other)}; a branch may change"
             " lr_schedule and tokens alone"
+            + (f". Remove {path}, and the study trains its trunk anew" if path.parent.name == ".trunks" else "")
         )
     if trunk.step >= config.steps:
         raise UserError(

@@ -133,7 +133,8 @@ def test_what_cannot_be_chosen_is_refused_before_anything_is_trained(changes, fl
     assert not list(runs.glob("*/run.json"))
 
 
-def test_a_grid_with_a_tolerance_ends_where_its_answer_is_narrow_enough(study, tmp_path):
+def test_a_grid_with_a_tolerance_ends_where_its_answer_is_narrow_enough(study, tmp_path, monkeypatch):
+    monkeypatch.setattr("cptlab.design.enough.SPENT", 0)  # looks after each point, however slow this machine is
     axes = {"model.width": [12], "mixture.domain_share": [round(0.1 * i, 1) for i in range(10, -1, -1)]}
     runs = write_study(tmp_path, study, axes=axes, seeds=None)
 
@@ -154,11 +155,35 @@ def test_a_grid_with_a_tolerance_ends_where_its_answer_is_narrow_enough(study, t
     assert trained(runs) == first
 
 
-def test_a_tolerance_without_a_question_is_refused(study, tmp_path, capsys):
-    write_study(tmp_path, study, question=None)
-    with pytest.raises(SystemExit):
-        main(["sweep", str(tmp_path), "--tolerance", "0.1"])
-    assert "has no question" in capsys.readouterr().err
+def test_a_tolerance_where_nothing_can_be_fitted_yet_stops_nothing(study, tmp_path, monkeypatch):
+    """The first points fail or share one LR, which the law cannot be fitted to: the grid goes on."""
+    monkeypatch.setattr("cptlab.design.enough.SPENT", 0)
+    runs = write_study(tmp_path, study, axes={"model.width": [12], "mixture.domain_share": [0.5, 0]}, seeds=[0])
+    printed = io.StringIO()
+    with contextlib.chdir(ROOT), contextlib.redirect_stdout(printed), pytest.raises(SystemExit) as ended:
+        main(["sweep", str(tmp_path / "grid.yaml"), "--tolerance", "0.1"])
+    assert ended.value.code == 0, printed.getvalue()
+    assert len(trained(runs)) == 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "flags", "words"),
+    [
+        ({"question": None}, ["--tolerance", "0.1"], "has no question"),
+        (
+            {"question": {"question": "what_if", "question.points": [{"domain_share": 0.3}]}},
+            ["--tolerance", "0.1"],
+            "chooses nothing",
+        ),
+        ({}, ["--tolerance", "0.1", "--workers", "-1"], "--workers is -1"),
+    ],
+)
+def test_a_tolerance_without_a_question_is_refused(changes, flags, words, study, tmp_path, capsys):
+    write_study(tmp_path, study, **changes)
+    with pytest.raises(SystemExit) as ended:
+        main(["sweep", str(tmp_path), *flags])
+    assert ended.value.code == 2
+    assert words in capsys.readouterr().err
 
 
 def test_the_status_of_what_is_not_begun_says_how_to_begin(study, tmp_path, capsys):

@@ -16,6 +16,7 @@ from cptlab.sweeps.job import Job, jobs_of
 from cptlab.sweeps.local_agent import run_planned
 from cptlab.sweeps.preflight import compose_point
 from cptlab.sweeps.seats import Seats, visible_gpus
+from cptlab.training.outcome import Outcome
 from cptlab.training.run import train_point
 
 
@@ -66,6 +67,15 @@ def test_a_full_disk_starts_nothing_and_says_what_to_do(tmp_path, said):
     assert sweep.run() == []
     assert "nothing more was started: free some" in sweep.full
     assert sweep.workers is None  # no process was made for it
+
+
+def test_a_point_that_fails_once_no_point_matters_is_not_tried_again(tmp_path, said):
+    job, sweep = Job(0, []), driver([], said, retries=1)
+    sweep.enough, sweep.running[0] = "enough", job
+    sweep.seats.take(job)
+    sweep._failed(job, Outcome("ab", tmp_path / "ab", "failed", "its process ended with SIGKILL", {}, 0.0))
+    assert sweep.pending == []
+    assert [outcome.status for outcome in sweep.run()] == ["failed"]
 
 
 NAN = ["optimizer.peak_lr=1e30", "optimizer.clip=0", "tokens=1280"]

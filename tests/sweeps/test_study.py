@@ -178,3 +178,11 @@ def test_bases_of_a_grid_appear_under_the_names_of_their_values(tmp_path):
     write_whole(runs["100k"] / "run.json", {"overrides": ["model.size=100k", "tokens=1e6"]})
     assert "bases/100k was trained with other settings than" in bases.changed()
     assert "(tokens=1e6)" in bases.changed()
+
+
+def test_bases_are_no_branches(tmp_path):
+    (tmp_path / "bases.yaml").write_text("axes: {model.size: [30k]}\nbudgets: [1e5, 1e6]\nbranches: true\n")
+    file = tmp_path / "grid.yaml"
+    file.write_text(f"seeds: [0]\nbases: {{grid: bases.yaml, as: '{tmp_path}/bases/{{tokens}}'}}\n")
+    with pytest.raises(UserError, match="bases are trained whole"):
+        read_study(file, []).bases.missing()
