@@ -8,12 +8,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cptlab.sweeps.first import refuse_missing, stem_of
-from cptlab.sweeps.index import plan_folder, planned_points, runs_folder
+from cptlab.sweeps.index import of_configs, plan_folder, planned_points, runs_folder
 from cptlab.sweeps.planned import RECORD_BYTES, PlannedPoint
-from cptlab.sweeps.preflight import compose_points
 from cptlab.sweeps.shape import count
 from cptlab.sweeps.state import DONE, FAILED_STATE, State, state_of
 from cptlab.sweeps.study import Study
@@ -103,12 +102,16 @@ def is_stale(blocks: Sequence[Block]) -> bool:
 
 def unopened(study: Study) -> list[PlannedPoint]:
     """Points with what their configurations tell. UserError where a missing base alone knows the size."""
-    configs, missing = compose_points(study.points), set(study.bases.missing() if study.bases else [])
-    for config in configs:
-        path = Path(getattr(config.model, "path", ""))
-        if missing & {path, *path.parents}:
-            refuse_missing(study)
-    return [_planned(config, overrides) for config, overrides in zip(configs, study.points, strict=True)]
+
+    def find(configs: list[TrainConfig]) -> list[dict[str, Any]]:
+        missing = set(study.bases.missing() if study.bases else [])
+        for config in configs:
+            path = Path(getattr(config.model, "path", ""))
+            if missing & {path, *path.parents}:
+                refuse_missing(study)
+        return [_planned(config, point).plain() for config, point in zip(configs, study.points, strict=True)]
+
+    return [PlannedPoint(**entry) for entry in of_configs(study.points, "unopened", find)]
 
 
 def _planned(config: TrainConfig, overrides: list[str]) -> PlannedPoint:

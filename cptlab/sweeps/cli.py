@@ -98,7 +98,7 @@ def planned_of(study: Study) -> list[PlannedPoint]:
 
 def plan(study: Study, options: argparse.Namespace) -> int:
     """`cptlab plan`."""
-    from cptlab.sweeps.blocks import blocks_of
+    from cptlab.sweeps.blocks import LATER, blocks_of
     from cptlab.sweeps.first import refuse_missing
     from cptlab.sweeps.plan_table import show_end, show_plan
     from cptlab.sweeps.rates import keep_probe, of_gpu, of_records
@@ -113,7 +113,7 @@ def plan(study: Study, options: argparse.Namespace) -> int:
 
         if not blocks[0].opened:  # a command makes its bases
             refuse_missing(study)
-        rates = probe([point for block in blocks if block.opened for point in block.points])
+        rates = probe([point for block in blocks for point in block.points if point.run_id != LATER])
         keep_probe(blocks[-1].folder, rates)
     else:
         points = [point for block in blocks for point in block.points]

@@ -7,14 +7,16 @@ from pathlib import Path
 from cptlab.errors import UserError
 from cptlab.records.run import RunFolder
 from cptlab.sweeps.bases import Bases, link_to
-from cptlab.sweeps.index import planned_points
+from cptlab.sweeps.index import planned_points, runs_folder
 from cptlab.sweeps.study import Study, read_study
 from cptlab.sweeps.trunks import Trunks, with_branches
 
 
 def points_of_file(file: str, extra: list[str]) -> list[list[str]]:
     """The points of a study whose bases are there, for a driver that does not make them. UserError where one is not."""
-    study = with_branches(read_study(Path(file), extra))
+    study = read_study(Path(file), extra)
+    study.check_fit(str(runs_folder(study.points[0])))
+    study = with_branches(study)
     if study.bases and study.bases.missing():
         link_finished(study.bases)
     refuse_missing(study)

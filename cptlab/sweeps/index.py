@@ -10,14 +10,17 @@ import hashlib
 import json
 import os
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cptlab.launch import CONF
 from cptlab.records.run import write_whole
 from cptlab.sweeps.planned import PlannedPoint, plan_point
+
+if TYPE_CHECKING:
+    from cptlab.config import TrainConfig
 
 NOT_READ = {"runs", "cache_dir", "folder"}  # fields that name where something is written
 MOST = 64  # entries of a folder that are looked at
@@ -30,13 +33,8 @@ def planned_points(points: list[list[str]]) -> list[PlannedPoint]:
 
 def known_points(points: list[list[str]]) -> list[PlannedPoint] | None:
     """What the index keeps, None if it does not hold."""
-    try:
-        kept = json.loads(index_file(points).read_text("utf8"))
-        if any(_stamp(Path(path)) != stamp for path, stamp in kept["watched"].items()):
-            return None
-        return [PlannedPoint(**entry) for entry in kept["points"]]
-    except (OSError, ValueError, KeyError, TypeError):
-        return None  # written by another version, or not at all
+    kept = _read(index_file(points))
+    return None if kept is None else [PlannedPoint(**entry) for entry in kept]
 
 
 def checked_points(points: list[list[str]]) -> list[PlannedPoint]:
@@ -45,20 +43,41 @@ def checked_points(points: list[list[str]]) -> list[PlannedPoint]:
 
     opened = check_points(points)
     planned = [plan_point(point, overrides) for point, overrides in zip(opened, points, strict=True)]
-    watched = {str(path) for point in opened for path in _named(point.config, Path.cwd())}
-    content = {
-        "watched": {path: _stamp(Path(path)) for path in sorted(watched)},
-        "points": [p.plain() for p in planned],
-    }
-    file = index_file(points)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(file, content)
+    _write(index_file(points), [point.config for point in opened], [point.plain() for point in planned])
     return planned
 
 
-def index_file(points: list[list[str]]) -> Path:
-    """`<runs>/.plan/<hash>.json`; the hash covers the points, the program and the packages."""
-    digest = hashlib.sha256(json.dumps([points, str(Path.cwd()), program_stamp()]).encode())
+def of_configs(points: list[list[str]], kind: str, find: Callable[[list[TrainConfig]], Any]) -> Any:
+    """What `find` makes of the points' configurations, as JSON; from the index if it holds, and nothing is composed."""
+    from cptlab.sweeps.preflight import compose_points
+
+    file = index_file(points, kind)
+    if (kept := _read(file)) is not None:
+        return kept
+    configs = compose_points(points)
+    _write(file, configs, found := find(configs))
+    return found
+
+
+def _read(file: Path) -> Any:
+    """What the file keeps; None where it does not hold, was written by another version, or is not there."""
+    try:
+        kept = json.loads(file.read_text("utf8"))
+        same = all(_stamp(Path(path)) == stamp for path, stamp in kept["watched"].items())
+        return kept["found"] if same else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _write(file: Path, configs: list[TrainConfig], found: Any) -> None:
+    watched = {str(path) for config in configs for path in _named(config, Path.cwd())}
+    file.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(file, {"watched": {path: _stamp(Path(path)) for path in sorted(watched)}, "found": found})
+
+
+def index_file(points: list[list[str]], kind: str = "") -> Path:
+    """`<runs>/.plan/<hash>.json`; the hash covers the points, what is kept of them, the program and the packages."""
+    digest = hashlib.sha256(json.dumps([points, kind, str(Path.cwd()), program_stamp()]).encode())
     return plan_folder(points) / f"{digest.hexdigest()[:12]}.json"
 
 

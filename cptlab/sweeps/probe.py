@@ -34,7 +34,8 @@ def probe(points: list[PlannedPoint]) -> Rates:
 def tokens_a_second(workers: Workers, point: PlannedPoint) -> float:
     """Of training alone, from the lock's count of steps, or from the record where the run is that short."""
     with tempfile.TemporaryDirectory(prefix="cptlab-probe-") as name:
-        overrides = [each for each in point.overrides if not each.startswith("tracking")]
+        # A branch's steps cost as much from the start of its whole run, and its trunk allows no cheap evaluation.
+        overrides = [each for each in point.overrides if not each.startswith(("tracking", "branch."))]
         workers.start(0, [*overrides, *CHEAP, f"runs={name}"], {"CPTLAB_LOCK_BEAT": "0.5"})
         marks: list[tuple[int, float]] = []
         stopped = False

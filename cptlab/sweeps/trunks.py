@@ -8,57 +8,18 @@ adds a piece and leaves all others as they are. Pieces lie in `<runs>/.trunks/`.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from cptlab.errors import UserError
 from cptlab.records.run import RunFolder
 from cptlab.sweeps.bases import Bases, link_to
-from cptlab.sweeps.index import planned_points, runs_folder
-from cptlab.sweeps.preflight import check_points, compose_points, own
+from cptlab.sweeps.index import planned_points
+from cptlab.sweeps.pieces import Piece, pieces_left, with_those_before
+from cptlab.sweeps.preflight import check_points
 from cptlab.sweeps.study import Study
-from cptlab.training.checkpoint.folder import home
-
-if TYPE_CHECKING:
-    import numpy as np
-
-    from cptlab.config import TrainConfig
-
-OWN = ("tokens=", "lr_schedule.", "lr_schedule=")  # in what points of one trunk may differ
-
-
-@dataclass(frozen=True)
-class Piece:
-    """The steps of a trunk up to an exit. link: where its run appears; overrides: of a run that ends at `step`.
-
-    before: the piece that it leaves; tokens_per_step: of the run.
-    """
-
-    link: Path
-    step: int
-    overrides: tuple[str, ...]
-    before: Piece | None
-    tokens_per_step: int
-
-    @property
-    def depth(self) -> int:
-        """Pieces before it."""
-        return self.before.depth + 1 if self.before else 0
-
-    @property
-    def branch(self) -> list[str]:
-        """Overrides of what leaves it."""
-        return [f"branch.run={self.link}", f"branch.step={self.step}"]
-
-    @property
-    def is_there(self) -> bool:
-        """Whether it is trained and keeps the checkpoint at its exit."""
-        return RunFolder(self.link).is_finished and (home(self.link) / f"step_{self.step}").is_dir()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,22 +78,22 @@ class Trunks(Bases):
 def with_branches(study: Study) -> Study:
     """The study with its points as branches and their trunks as its bases; as it is where it has no `branches: true`.
 
-    Composes every point and opens none. UserError where the points cannot be branches.
+    Opens no point, and composes them once (index.py). UserError where the points cannot be branches.
     """
     if not study.branches:
         return study
-    exits = [exit_of(study, i, config) for i, config in enumerate(compose_points(study.points))]
-    pieces = {piece.link: piece for piece in pieces_of(study, exits)}
-    shared = Counter(piece.before.link for piece in pieces.values() if piece.before)
-    shared.update(link for link, _, _ in exits)
-    left = [pieces[link] for link, _, _ in exits]
+    left = pieces_left(study)
+    pieces = with_those_before(left)
+    shared = Counter(piece.before.link for piece in pieces if piece.before)
+    shared.update(piece.link for piece in left)
     alone = [piece.before is None and shared[piece.link] == 1 for piece in left]  # a trunk that nothing shares
     if all(alone):
         raise UserError(
             f"{study.file}: branches needs points that differ in tokens or in their final decay alone, e.g. budgets:"
             " [1e6, 4e6]"
         )
-    kept = [piece for piece in pieces.values() if piece not in [p for p, one in zip(left, alone, strict=True) if one]]
+    gone = {piece.link for piece, one in zip(left, alone, strict=True) if one}
+    kept = [piece for piece in pieces if piece.link not in gone]
     bases: Bases | None = study.bases
     for depth in range(max(piece.depth for piece in kept) + 1):
         level = tuple(piece for piece in kept if piece.depth == depth)
@@ -151,56 +112,6 @@ def standing(study: Study) -> Study:
         return study
     gone = {f"branch.run={link}" for link in study.bases.missing()}
     return replace(study, points=[point for point in study.points if not gone & set(point)])
-
-
-def exit_of(study: Study, number: int, config: TrainConfig) -> tuple[Path, np.ndarray, TrainConfig]:
-    """(link of its piece, LR factors of the steps before the final decay, configuration) of a point. UserError."""
-    import numpy as np  # here, since `cptlab status` loads nothing heavy
-
-    schedule, point = config.lr_schedule, " ".join(own(study.points, number))
-    if not schedule.end:
-        why = (
-            "at constant LR every shorter budget is a row of the longest run; give that one alone and drop branches"
-            if schedule.is_constant
-            else f"with lr_schedule={schedule.variant_name} the LR of every step depends on the length of the run; take"  # type: ignore[attr-defined]
-            " wsd, trapezoid or infinite, or drop branches"
-        )
-        raise UserError(f"{study.file}: branches: {why}")
-    if config.branch.run or config.stream:
-        raise UserError(f"{study.file}: branches makes branches of its own; drop branch.run and stream ({point})")
-    step = min(schedule.shared_steps(config.tokens_per_step, config.tokens_total), config.steps - 1)
-    if step < 1:
-        raise UserError(f"{study.file}: branches: {point} decays from its first step; shorten the decay")
-    factors = schedule.factor(np.arange(1.0, step + 1) * config.tokens_per_step, config.tokens_total)
-    kept = sorted(text for text in study.points[number] if not text.startswith(OWN))
-    digest = hashlib.sha256(json.dumps([kept, factors.tolist()]).encode()).hexdigest()[:12]
-    return runs_folder(study.points[number]) / ".trunks" / digest, factors, config
-
-
-def pieces_of(study: Study, exits: list[tuple[Path, np.ndarray, TrainConfig]]) -> list[Piece]:
-    """One a link, each after the longest piece with the same beginning."""
-    import numpy as np
-
-    found: list[tuple[list[str], np.ndarray, Piece]] = []
-    for i in sorted(range(len(exits)), key=lambda i: len(exits[i][1])):
-        link, factors, config = exits[i]
-        if any(piece.link == link for _, _, piece in found):
-            continue
-        kept = sorted(text for text in study.points[i] if not text.startswith(OWN))
-        before = [
-            piece
-            for others, theirs, piece in found
-            if others == kept and np.array_equal(theirs, factors[: len(theirs)])
-        ]
-        overrides = (
-            *(text for text in study.points[i] if not text.startswith("tokens=")),
-            f"lr_schedule.{config.lr_schedule.end}=0", f"tokens={len(factors) * config.tokens_per_step}",
-            "checkpoint.keep=1", "checkpoint.keep_finished=true", "evaluation.points=1", "save_model=false",
-            f"runs={link.parent}",
-        )  # fmt: skip
-        piece = Piece(link, len(factors), overrides, before[-1] if before else None, config.tokens_per_step)
-        found.append((kept, factors, piece))
-    return [piece for _, _, piece in found]
 
 
 def saving(study: Study) -> str:

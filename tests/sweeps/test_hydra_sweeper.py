@@ -54,6 +54,15 @@ def test_what_no_study_can_mean_is_one_sentence(study, grid, more, sentence):
     assert not (grid / "runs").exists()
 
 
+def test_a_law_that_cannot_be_fitted_is_told_before_anything_is_trained(study, grid):
+    with (grid / "grid.yaml").open("a") as file:
+        file.write("law: {law: dcpt, law.min_irreducibl: 0}\n")
+    done = train("-m", "hydra/sweeper=study", f"hydra.sweeper.file={grid}", *study, f"runs={grid}/runs")
+    assert done.returncode == 2
+    assert "Did you mean law.min_irreducible?" in done.stderr
+    assert not (grid / "runs").exists()
+
+
 def test_bases_that_are_missing_are_told_and_found_once_any_driver_has_trained_them(study, tmp_path):
     own = with_bases(tmp_path, study)
     sweep = ["-m", "hydra/sweeper=study", f"hydra.sweeper.file={tmp_path}", *own]

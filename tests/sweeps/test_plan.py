@@ -196,6 +196,26 @@ def test_the_index_holds_until_a_file_that_the_points_name_changes(study, tmp_pa
     assert index.known_points(points) is None
 
 
+def test_what_is_found_in_configurations_is_found_once_until_a_file_that_they_name_changes(study, tmp_path):
+    named = tmp_path / "text.jsonl"
+    named.write_text("1")
+    points = [[*study, f"runs={tmp_path}/runs", f"data.corpora={{prose: {named}, sums: {named}}}"]]
+    seen = []
+
+    def find(configs):
+        seen.append(len(configs))
+        return {"steps": [config.steps for config in configs]}
+
+    first = index.of_configs(points, "steps", find)
+    assert index.of_configs(points, "steps", find) == first
+    assert seen == [1]
+    index.of_configs(points, "other", find)
+    assert seen == [1, 1]
+    named.write_text("another")
+    index.of_configs(points, "steps", find)
+    assert seen == [1, 1, 1]
+
+
 def test_planned_identities_are_those_of_the_records(study, tmp_path):
     points = [[*study, f"runs={tmp_path}", "tokens=640"]]
     assert [p.run_id for p in index.checked_points(points)] == [p.run_id for p in check_points(points)]

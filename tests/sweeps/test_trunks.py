@@ -169,6 +169,7 @@ def test_a_trunk_that_fails_takes_its_own_branches_alone(study, tmp_path, capsys
     assert ended.value.code == 1
     assert "mine: 2 points have no trunk, for it failed" in text
     assert "mine: 2 trained, 0 skipped, 0 failed" in text
+    assert "time: from a probe of 20 steps" in run(capsys, "plan", file, "--probe")  # of what stands
 
 
 def test_a_piece_that_was_stopped_and_went_on_keeps_its_exit(study, tmp_path):
