@@ -85,12 +85,11 @@ def dict_override(argument: str) -> str:
 
 def refuse(error: object) -> NoReturn:
     """Print the sentence, exit with 2; of several processes one speaks, or the one that started them."""
-    from cptlab.training.parallel.launch import leave_note, tell_torchrun
-    from cptlab.training.parallel.ranks import is_first_process
+    from cptlab.training.parallel.launch import leave_note, refuses_aloud, tell_torchrun
 
     if not leave_note(str(error)):
         tell_torchrun(f"error: {error}")
-        if is_first_process():
+        if refuses_aloud():
             print(f"error: {error}", file=sys.stderr)
     sys.exit(2)
 

@@ -183,10 +183,28 @@ def tell_torchrun(sentence: str) -> None:
 
     It ends with a traceback of its own (ChildFailedError) whatever they do; the last lines of that then say this.
     """
-    if not (place := os.environ.get("TORCHELASTIC_ERROR_FILE")):
-        return
-    more = {"py_callstack": sentence, "timestamp": str(int(time.time()))}
-    Path(place).write_text(json.dumps({"message": {"message": sentence, "extraInfo": more}}), "utf8")
+    if place := _of_torchrun():
+        more = {"py_callstack": sentence, "timestamp": str(int(time.time()))}
+        place.write_text(json.dumps({"message": {"message": sentence, "extraInfo": more}}), "utf8")
+
+
+def refuses_aloud() -> bool:
+    """Whether this process prints why all of them refuse: the first.
+
+    torchrun ends the others as soon as one has failed, so there the first of its machine to ask speaks.
+    """
+    if not (place := _of_torchrun()):
+        return is_first_process()
+    try:
+        (place.parents[1] / "refused").touch(exist_ok=False)  # beside the folders of the ranks
+    except FileExistsError:
+        return False
+    return True
+
+
+def _of_torchrun() -> Path | None:
+    """The file in which torchrun looks for this process's error: .../attempt_0/<local rank>/error.json."""
+    return Path(place) if (place := os.environ.get("TORCHELASTIC_ERROR_FILE")) else None
 
 
 def check_started_point(run_id: str) -> None:

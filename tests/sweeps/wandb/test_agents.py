@@ -48,6 +48,11 @@ def by_place(rows):
     return {(row["step"], row["domain"], row["split"]): row | {"seconds": 0} for row in rows}
 
 
+def sweeps_of(server):
+    """Names of this study's sweeps, the first one first; other tests make their own on the same server."""
+    return [name for name, kept in server.sweeps.items() if kept.project == "agents"]
+
+
 @pytest.fixture(scope="module")
 def swept(study, tmp_path_factory, wandb_server):
     """(run folders, what the driver said, the folder of the run whose agent was killed) of a grid of four points."""
@@ -58,7 +63,7 @@ def swept(study, tmp_path_factory, wandb_server):
     runs = folder / "runs"
     (folder / "grid.yaml").write_text(GRID)
     more = [*study, f"model.base_run={trained.folder}", f"runs={runs}", f"tracking.folder={runs}"]
-    more += [f"tokens={64 * STEPS}", "evaluation.points=8"]
+    more += [f"tokens={64 * STEPS}", "evaluation.points=8", "tracking.project=agents"]
     command = [sys.executable, "-m", "cptlab", "wandb-sweep", str(folder), "--agents", "2", *more]
     driver = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     begun = wait_for(lambda: next((f for f in runs.glob("*/evals.jsonl") if f.read_text().count("\n") > 6), None))
@@ -77,7 +82,7 @@ def test_a_killed_agents_point_is_finished_by_another(swept, wandb_server):
     assert said.count("was killed; another one takes its place") == 1
     assert "killed: 1 points not finished: handed out again" in said
     assert "killed: 4 of 4 points finished" in said
-    assert [len(wandb_server.sweeps[name].handed_out) for name in ("sweep0", "sweep1")] == [4, 1]
+    assert [len(wandb_server.sweeps[name].handed_out) for name in sweeps_of(wandb_server)] == [4, 1]
     ends = {file.parent: json.loads(file.read_text()) for file in runs.glob("*/done.json")}
     assert {folder: done["attempt"] for folder, done in ends.items()} == {
         folder: 1 + (folder == killed) for folder in ends
@@ -85,10 +90,10 @@ def test_a_killed_agents_point_is_finished_by_another(swept, wandb_server):
     assert [done["status"] for done in ends.values()] == ["finished"] * 4
 
 
-def test_run_json_keeps_the_sweep(swept):
+def test_run_json_keeps_the_sweep(swept, wandb_server):
     runs, _, _ = swept
     facts = [json.loads(file.read_text()) for file in runs.glob("*/run.json")]
-    assert [each["sweep"] for each in facts] == ["sweep0"] * 4  # of a run's first attempt
+    assert [each["sweep"] for each in facts] == sweeps_of(wandb_server)[:1] * 4  # of a run's first attempt
 
 
 def test_no_credentials_are_kept_anywhere(swept, wandb_server):
@@ -100,24 +105,25 @@ def test_no_credentials_are_kept_anywhere(swept, wandb_server):
     assert key.decode() not in said + repr(wandb_server.runs) + repr(wandb_server.uploads)
 
 
-def test_what_the_sweep_logged_is_read_back_to_the_last_digit(swept, tmp_path):
+def test_what_the_sweep_logged_is_read_back_to_the_last_digit(swept, tmp_path, wandb_server):
     runs, _, killed = swept
+    first, second = sweeps_of(wandb_server)
     left_out = Counter()
-    source = WandB(project="me/cptlab", cache_dir=str(tmp_path / "cache"))
+    source = WandB(project="me/agents", cache_dir=str(tmp_path / "cache"))
     logged = {run.facts["run_id"]: run for run in source.runs(left_out)}
     recorded = {run.facts["run_id"]: run for run in Runs(path=str(runs)).runs(left_out)}
     assert logged.keys() == recorded.keys()
     for name, run in recorded.items():
         assert by_place(logged[name].rows) == by_place(run.rows)
         assert {key: logged[name].facts[key] for key in READ} == {key: run.facts[key] for key in READ}
-        assert logged[name].facts["sweep"] == ("sweep1" if name == killed.name else "sweep0")
+        assert logged[name].facts["sweep"] == (second if name == killed.name else first)
 
 
 def test_fit_law_fits_the_sweep_as_it_fits_the_records(swept, tmp_path):
     runs, _, _ = swept
     answers = []
     for source in (
-        ["source=wandb", "source.project=me/cptlab", f"source.cache_dir={tmp_path}/cache"],
+        ["source=wandb", "source.project=me/agents", f"source.cache_dir={tmp_path}/cache"],
         [f"source.path={runs}"],
     ):
         out = tmp_path / str(len(answers))
