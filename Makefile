@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 QUICKSTART := experiments/quickstart
 
-.PHONY: demo demo-short test bases check clean
+.PHONY: demo demo-short test test-slow bases check clean
 
 demo: .venv/installed
 	$(BIN)/cptlab sweep $(QUICKSTART)
@@ -15,7 +15,11 @@ demo-short: .venv/installed
 	$(BIN)/python fit_law.py source=runs source.path=runs/short law.min_irreducible=-10 question=tradeoff question.max_general_rise=0.03 out=fits/short
 
 test: .venv/dev check
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 -m "not slow"
+
+# The few tests of 15 seconds or more: several processes, SLURM, sweeps that are killed.
+test-slow: .venv/dev
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m slow
 
 check: .venv/dev
 	$(BIN)/ruff check .

@@ -18,6 +18,7 @@ def benchmark(monkeypatch):
     return train_gpu
 
 
+@pytest.mark.slow
 def test_tiny_run_prints_a_table_and_a_line_and_one_failure_loses_nothing():
     names = ["transformers 1B", "blocks 8B wide", "cptlab 1B fsdp"]
     command = [sys.executable, str(FOLDER / "train_gpu.py"), "--tiny", "--only", *names]

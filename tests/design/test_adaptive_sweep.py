@@ -68,6 +68,7 @@ def trained(runs):
     return sorted(found)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="ends what it forked by PR_SET_PDEATHSIG")
 def test_a_killed_adaptive_sweep_goes_on_with_the_same_choices(study, tmp_path):
     budget = ["--budget", str(4.5 * 6 * (4 * 12 * 12 + 3 * 12 * 16 + 3 * 12) * 1920)]  # four runs at the larger size
@@ -133,6 +134,7 @@ def test_what_cannot_be_chosen_is_refused_before_anything_is_trained(changes, fl
     assert not list(runs.glob("*/run.json"))
 
 
+@pytest.mark.slow
 def test_a_grid_with_a_tolerance_ends_where_its_answer_is_narrow_enough(study, tmp_path, monkeypatch):
     monkeypatch.setattr("cptlab.design.enough.SPENT", 0)  # looks after each point, however slow this machine is
     axes = {"model.width": [12], "mixture.domain_share": [round(0.1 * i, 1) for i in range(10, -1, -1)]}

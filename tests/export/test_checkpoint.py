@@ -63,6 +63,7 @@ def test_a_checkpoint_gives_the_weights_of_a_run_that_ended_there(study, tmp_pat
     assert "step 8, 512 tokens: not the end" in (done.folder / "README.md").read_text()
 
 
+@pytest.mark.slow
 def test_shards_of_two_processes_are_exported_by_one(study, tmp_path):
     overrides = [*study, "optimizer.peak_lr=1e-2"]
     sharded = train([*overrides, *KEPT, f"runs={tmp_path / 'two'}", "machine=cpu_2", "machine.strategy=fsdp"])

@@ -21,6 +21,7 @@ def command(*arguments, cwd=ROOT):
     )
 
 
+@pytest.mark.slow
 def test_a_local_task_runs_on_the_export_and_agrees_with_the_models_own_choice(run):
     pytest.importorskip("lm_eval")
     import torch

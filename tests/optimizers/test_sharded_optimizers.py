@@ -14,6 +14,8 @@ from cptlab.optimizers.clipping import clip_gradients
 
 HERE = Path(__file__).parent
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory):

@@ -25,6 +25,7 @@ def parts_of_fit(table):
     return fit.theta.tobytes(), fit.draws.tobytes(), fit.objective, fit.observations.run.tolist()
 
 
+@pytest.mark.slow
 def test_a_fit_is_the_same_bit_by_bit_whatever_the_origin_and_the_order(study_runs, tmp_path, wandb_server):
     table = Runs(path=str(study_runs)).read()
     expected = parts_of_fit(table)

@@ -35,6 +35,7 @@ def answered(tmp_path):
     return folder
 
 
+@pytest.mark.slow
 def test_fit_law_logs_its_answer_and_w_and_b_gives_it_back(wandb_server, tmp_path):
     out = tmp_path / "fit"
     table = ["source=csv", "source.path=docs/data/quickstart.csv", "source.domain=code", "law.min_irreducible=-10"]

@@ -76,6 +76,7 @@ def running(node):
     return [line for line in node.run("squeue", "-h", "-t", "running", "-o", "%i").split() if "_" in line]
 
 
+@pytest.mark.slow
 def test_a_preempted_grid_ends_as_if_it_had_not_been(slurm, sweep, study, tmp_path):
     overrides = [*study, *LONG]
     runs, slow = tmp_path / "runs", tmp_path / "slow"

@@ -81,7 +81,9 @@ def test_a_point_that_fails_once_no_point_matters_is_not_tried_again(tmp_path, s
 NAN = ["optimizer.peak_lr=1e30", "optimizer.clip=0", "tokens=1280"]
 
 
-@pytest.mark.parametrize("machine", [[], ["machine=cpu_2"]], ids=["one process", "two processes"])
+@pytest.mark.parametrize(
+    "machine", [[], pytest.param(["machine=cpu_2"], marks=pytest.mark.slow)], ids=["one process", "two processes"]
+)
 def test_a_loss_that_is_no_number_is_reported_at_once_for_the_seed_would_give_it_again(
     study, tmp_path, capsys, machine
 ):  # fmt: skip

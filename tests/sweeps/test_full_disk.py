@@ -20,6 +20,7 @@ def can_mount(folder):
     return shutil.which("unshare") and not subprocess.run([*MOUNT, script], capture_output=True).returncode
 
 
+@pytest.mark.slow
 def test_a_sweep_stops_before_a_disk_is_full_and_goes_on_when_it_is_not(study, tmp_path):
     disk = tmp_path / "disk"
     disk.mkdir()

@@ -47,6 +47,7 @@ def test_a_multirun_expands_as_hydra_does_and_its_bad_point_is_named(study):
         check_points(points)
 
 
+@pytest.mark.slow
 def test_a_grid_runs_in_two_processes_and_a_failing_point_stops_no_other(study, tmp_path, capsys):
     points = [
         [*study, f"runs={tmp_path}", f"mixture.domain_share={share}", *more]

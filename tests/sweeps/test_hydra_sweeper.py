@@ -63,6 +63,7 @@ def test_a_law_that_cannot_be_fitted_is_told_before_anything_is_trained(study, g
     assert not (grid / "runs").exists()
 
 
+@pytest.mark.slow
 def test_bases_that_are_missing_are_told_and_found_once_any_driver_has_trained_them(study, tmp_path):
     own = with_bases(tmp_path, study)
     sweep = ["-m", "hydra/sweeper=study", f"hydra.sweeper.file={tmp_path}", *own]

@@ -13,7 +13,9 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGUSR1, 75)])
+@pytest.mark.parametrize(
+    ("number", "code"), [pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow), (signal.SIGUSR1, 75)]
+)
 def test_a_signal_stops_the_sweep_and_the_same_command_continues(study, tmp_path, number, code):
     grid = tmp_path / "grid.yaml"
     grid.write_text("axes: {seed: [0, 1, 2, 3]}\n")

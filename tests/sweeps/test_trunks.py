@@ -87,6 +87,7 @@ def test_decays_of_one_length_leave_one_trunk_and_what_shares_nothing_is_trained
     assert len(branched.bases.all_pieces()) == 4
 
 
+@pytest.mark.slow
 def test_branches_of_a_sweep_are_the_whole_runs_and_the_same_command_trains_nothing_again(study, tmp_path, capsys):
     whole, grid = write(tmp_path / "whole", study, branches=False), write(tmp_path / "branched", study)
     run(capsys, "sweep", whole, "--workers", "2")
@@ -172,6 +173,7 @@ def test_a_trunk_that_fails_takes_its_own_branches_alone(study, tmp_path, capsys
     assert "time: from a probe of 20 steps" in run(capsys, "plan", file, "--probe")  # of what stands
 
 
+@pytest.mark.slow
 def test_a_piece_that_was_stopped_and_went_on_keeps_its_exit(study, tmp_path):
     """Ctrl-C saves between exits; the same command goes on, and branches leave where they are to."""
     file = write(tmp_path, study, budgets=[640, 64000], axes={"mixture.domain_share": [0.5]},

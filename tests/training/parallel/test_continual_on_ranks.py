@@ -35,6 +35,7 @@ def curves(runs):
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("fixed", "swept"), GRIDS, ids=["mer", "projected"])
 def test_replicas_and_shards_train_as_one_process(study, together, tmp_path, fixed, swept):
     overrides = [*study, *COMMON, *fixed, f"runs={tmp_path}"]

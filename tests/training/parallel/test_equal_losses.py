@@ -66,6 +66,7 @@ def test_the_page_names_the_setting_that_its_figure_is_true_of():
     assert [each for each in LEARNING if "peak_lr" in each or "eps" in each] == re.findall(r"`(optimizer\.\S+)`", page)
 
 
+@pytest.mark.slow
 def test_replicas_and_shards_have_the_losses_of_one_process_over_fifty_steps(study, alone, torchrun, tmp_path):
     output = torchrun(
         2, ROOT / "train.py", "-m", *study, *LEARNING, f"runs={tmp_path}", "machine=cpu_2", "machine.micro_rows=1",
