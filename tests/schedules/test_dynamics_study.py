@@ -27,13 +27,16 @@ def answer_py():
     return module
 
 
-@pytest.mark.parametrize("file", ["grid.yaml", "grid_gpu.yaml"])
-def test_the_grid_fits_on_other_schedules_than_it_predicts(file):
+@pytest.mark.parametrize(
+    ("file", "bases"),
+    [("grid.yaml", "bases.yaml"), ("small_steps.yaml", "bases.yaml"), ("grid_gpu.yaml", "bases_gpu.yaml")],
+)
+def test_the_grid_fits_on_other_schedules_than_it_predicts(file, bases):
     configs = compose_points(read_study(STUDY / file, ["machine=cpu_1"]).points)
     known = {(c.lr_schedule.variant_name, vars(c.lr_schedule).get("decay_share")) for c in configs}
     assert known == {("constant", None), ("wsd", 0.2), ("wsd", 0.5), ("cosine", None)}
     assert len({config.seed for config in configs}) >= 3
-    (base,) = compose_points(read_study(STUDY / file.replace("grid", "bases"), ["machine=cpu_1"]).points)
+    (base,) = compose_points(read_study(STUDY / bases, ["machine=cpu_1"]).points)
     assert base.lr_schedule.is_constant
     assert {base.optimizer.peak_lr} == {config.optimizer.peak_lr for config in configs}
     assert {config.lr_schedule.warmup_tokens for config in configs} == {0}
