@@ -1,7 +1,7 @@
 """Claim: MER costs under 2 % of the time of plain replay at k = 500; what each regulariser and projection costs a step.
 
 A Llama of three layers (`--width 160`: a million parameters), 8 rows of 128 tokens, a quarter replayed; processor time of
-this process, one thread. What needs no pass is timed alone; KL and A-GEM as whole steps, repetitions interleaved, against
+this process, one thread. What needs no pass is timed alone; KL, A-GEM and GEM as whole steps, repetitions interleaved, against
 plain replay in the same round.
 
     python benchmarks/forgetting_cost.py
@@ -47,6 +47,7 @@ METHODS = {  # measured as whole steps against plain replay
     "kl_to_base": ["regularizer=kl_to_base"],
     "kl_to_base stored": ["regularizer=kl_to_base", "regularizer.source=stored"],
     "agem": ["replay=agem"],
+    "gem": ["replay=gem"],
 }
 
 

@@ -116,8 +116,9 @@ def _relative_deviation(problem: Problem, theta: Array, which: np.ndarray) -> Ar
     inverse = np.linalg.pinv(J[:, free] / length)  # (free, n)
     back = place.back[0][np.ix_(free, free)]
     deviation = scale * np.linalg.norm(back @ (inverse / length[:, None]), axis=1)
-    result[free] = deviation / np.maximum(np.abs(theta[free]), 1e-300)
-    return np.where(which, result, 0)
+    asked = which[free]  # a value of 0 at its bound is not
+    result[free & which] = deviation[asked] / np.maximum(np.abs(theta[free & which]), 1e-300)
+    return result
 
 
 def _wrong_signs(law: Law, theta: Array, columns) -> list[str]:
