@@ -1,21 +1,12 @@
 """Real processes: torchrun on this machine, as a user types it."""
 
-import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+from outside import ROOT, environment
 
 from cptlab.training.parallel.launch import free_port
-
-ROOT = Path(__file__).parents[3]
-JOINED = ("WORLD_SIZE", "RANK", "LOCAL_RANK", "SLURM_STEP_NUM_TASKS", "TORCHELASTIC_RUN_ID")
-
-
-def environment():
-    """Of a shell outside torchrun."""
-    return {name: value for name, value in os.environ.items() if name not in JOINED} | {"PYTHONPATH": str(ROOT)}
 
 
 @pytest.fixture

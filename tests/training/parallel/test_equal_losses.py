@@ -5,7 +5,7 @@ import re
 
 import numpy as np
 import pytest
-from conftest import ROOT
+from outside import ROOT
 
 from cptlab.records.run import read_rows
 from cptlab.sweeps.preflight import compose_point

@@ -8,7 +8,7 @@ import time
 
 import pytest
 import torch
-from conftest import ROOT, environment
+from outside import ROOT, environment
 
 from cptlab.errors import UserError
 from cptlab.sweeps.preflight import compose_point
