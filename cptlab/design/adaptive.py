@@ -27,6 +27,7 @@ from cptlab.sweeps.index import runs_folder
 from cptlab.sweeps.local_agent import say
 from cptlab.sweeps.study import Study
 from cptlab.sweeps.sweep import sweep
+from cptlab.sweeps.values import value_text
 from cptlab.sweeps.workers import KeptWorkers
 
 SPREAD = 9  # spread-out shares after which runs that still cannot be fitted are no longer too few
@@ -50,6 +51,8 @@ def adaptive(
     ):
         if value < least:
             raise UserError(f"--{name} is {value}; it must be {least} or more")
+    if budget is not None and not budget > 0:  # nan too
+        raise UserError(f"--budget is {budget:g}; it must be above 0 FLOPs")
     config, asked = read_asked(study)
     budget = asked.flops if budget is None else budget
     config.question.num_params, config.question.tokens = asked.num_params, asked.tokens
@@ -78,7 +81,7 @@ def adaptive(
 
 def read_asked(study: Study) -> tuple[FitConfig, Asked]:
     """How the study is fitted, and the point that its question asks about. UserError if it chooses no share."""
-    config = compose_fit([f"source.path={runs_folder(study.points[0])}", *study.law, *study.question])
+    config = compose_fit([f"source.path={value_text(str(runs_folder(study.points[0])))}", *study.law, *study.question])
     if "share" not in config.question.needs:
         raise UserError(f"{study.file}: its question chooses no share, which is all that --adaptive can choose")
     return config, asked_of(study, config.question)
