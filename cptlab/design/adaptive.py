@@ -2,8 +2,8 @@
 
 Only the share is chosen, at the size and tokens of the question: other sizes and shorter budgets of the study are not
 trained (docs/next_runs.md says why). Choices are written down before they are trained (`choices`), and are a function
-of the records, so that the same command continues a sweep that was killed anywhere. At constant LR every shorter
-budget is a row of the runs, so it costs nothing.
+of the records, so that the same command continues a sweep that was killed anywhere; two at once share them. At constant
+LR every shorter budget is a row of the runs, so it costs nothing.
 """
 
 from __future__ import annotations
@@ -62,21 +62,26 @@ def adaptive(
     with KeptWorkers() as kept:
         make_base(study, asked, workers, per_gpu, retries, kept)
         choices = read_choices(study, asked)
-        if not choices.rounds:
-            choices.add(first)
+        with choices.held():
+            if not choices.rounds:
+                choices.add(first)
         wanted = choices.points
         while True:
             if sweep(of_points(study, asked, wanted), workers, per_gpu, retries, kept=kept):
                 say(f"{study.name}: a chosen run failed, so nothing more is chosen; the same command tries it again")
                 return 1
-            wanted, why = _next(config, asked, choices, tolerance, budget, count)
+            with choices.held() as others:
+                wanted, why = others, "another sweep of this study has chosen; its runs are shared"
+                if not others:
+                    wanted, why = _next(config, asked, choices, tolerance, budget, count)
+                    if wanted:
+                        choices.add(wanted)
             if not wanted:
                 spent = f"{len(choices.points)} runs cost {cost(choices.points):.3g} FLOPs"
                 say(f"{study.name}: {why}; {spent} (the whole grid: {asked.flops:.3g})")
                 say(f"next: {study.fit_command(str(runs_folder(study.points[0])))}")
                 return 0
             say(f"{study.name}: {why}")
-            choices.add(wanted)
 
 
 def read_asked(study: Study) -> tuple[FitConfig, Asked]:
