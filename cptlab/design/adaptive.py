@@ -2,8 +2,8 @@
 
 Only the share is chosen, at the size and tokens of the question: other sizes and shorter budgets of the study are not
 trained (docs/next_runs.md says why). Choices are written down before they are trained (`choices`), and are a function
-of the records, so that the same command continues a sweep that was killed anywhere. At constant LR every shorter
-budget is a row of the runs, so it costs nothing.
+of the records, so that the same command continues a sweep that was killed anywhere; two at once share them. At constant
+LR every shorter budget is a row of the runs, so it costs nothing.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from cptlab.sweeps.index import runs_folder
 from cptlab.sweeps.local_agent import say
 from cptlab.sweeps.study import Study
 from cptlab.sweeps.sweep import sweep
+from cptlab.sweeps.values import value_text
 from cptlab.sweeps.workers import KeptWorkers
 
 SPREAD = 9  # spread-out shares after which runs that still cannot be fitted are no longer too few
@@ -50,6 +51,8 @@ def adaptive(
     ):
         if value < least:
             raise UserError(f"--{name} is {value}; it must be {least} or more")
+    if budget is not None and not budget > 0:  # nan too
+        raise UserError(f"--budget is {budget:g}; it must be above 0 FLOPs")
     config, asked = read_asked(study)
     budget = asked.flops if budget is None else budget
     config.question.num_params, config.question.tokens = asked.num_params, asked.tokens
@@ -59,26 +62,31 @@ def adaptive(
     with KeptWorkers() as kept:
         make_base(study, asked, workers, per_gpu, retries, kept)
         choices = read_choices(study, asked)
-        if not choices.rounds:
-            choices.add(first)
+        with choices.held():
+            if not choices.rounds:
+                choices.add(first)
         wanted = choices.points
         while True:
             if sweep(of_points(study, asked, wanted), workers, per_gpu, retries, kept=kept):
                 say(f"{study.name}: a chosen run failed, so nothing more is chosen; the same command tries it again")
                 return 1
-            wanted, why = _next(config, asked, choices, tolerance, budget, count)
+            with choices.held() as others:
+                wanted, why = others, "another sweep of this study has chosen; its runs are shared"
+                if not others:
+                    wanted, why = _next(config, asked, choices, tolerance, budget, count)
+                    if wanted:
+                        choices.add(wanted)
             if not wanted:
                 spent = f"{len(choices.points)} runs cost {cost(choices.points):.3g} FLOPs"
                 say(f"{study.name}: {why}; {spent} (the whole grid: {asked.flops:.3g})")
                 say(f"next: {study.fit_command(str(runs_folder(study.points[0])))}")
                 return 0
             say(f"{study.name}: {why}")
-            choices.add(wanted)
 
 
 def read_asked(study: Study) -> tuple[FitConfig, Asked]:
     """How the study is fitted, and the point that its question asks about. UserError if it chooses no share."""
-    config = compose_fit([f"source.path={runs_folder(study.points[0])}", *study.law, *study.question])
+    config = compose_fit([f"source.path={value_text(str(runs_folder(study.points[0])))}", *study.law, *study.question])
     if "share" not in config.question.needs:
         raise UserError(f"{study.file}: its question chooses no share, which is all that --adaptive can choose")
     return config, asked_of(study, config.question)

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cptlab.errors import UserError, closest
-from cptlab.records.run import RunFolder
+from cptlab.records.run import FINISHED, RunFolder
 from cptlab.sweeps.values import value_text
 
 if TYPE_CHECKING:
@@ -37,8 +37,16 @@ class Bases:
     link: str = ""
 
     def missing(self) -> list[Path]:
-        """Run folders that are not there or not finished."""
-        return [folder for folder in self.folders() if not RunFolder(folder).is_finished]
+        """Run folders that are not there or not finished. UserError where one of a grid kept no model."""
+        folders = self.folders()
+        for folder in folders if self.grid else ():
+            done = RunFolder(folder).done() or {}
+            if done.get("status") == FINISHED and done.get("weights_sha256") == "":
+                raise UserError(
+                    f"{folder} kept no model, so nothing can start from it (it was trained with save_model=false);"
+                    f" delete {folder.resolve()}, and the same command trains it anew"
+                )
+        return [folder for folder in folders if not RunFolder(folder).is_finished]
 
     def folders(self) -> list[Path]:
         """The run folders that the study's points start from."""
@@ -88,6 +96,10 @@ class Bases:
         assert self.grid
         if (grid := read_study(self.grid, [])).branches:
             raise UserError(f"{self.grid}: bases are trained whole, since other points start from them; drop branches")
+        for point in grid.points:
+            kept = [text.lower() for text in point if text.lstrip("+").startswith("save_model=")]
+            if kept and kept[-1].endswith("=false"):
+                raise UserError(f"{self.grid}: other points start from the models of bases; drop save_model=false")
         return grid
 
     def _link_of(self, point: list[str]) -> Path:

@@ -27,9 +27,12 @@ def refuse_missing(study: Study) -> None:
     """UserError, with how to make them, while bases are missing."""
     bases = study.bases
     if bases and (missing := bases.missing()):
+        what = "trunks" if isinstance(bases, Trunks) and not roots_missing(bases) else "bases"
+        own = f"cptlab sweep {study.file}"
+        alone = "" if bases.how == own else f", or do it now with `{bases.how}`"
         raise UserError(
-            f"{study.name}: {len(missing)} of its bases {'is' if len(missing) == 1 else 'are'} not trained yet"
-            f" ({missing[0]}): `cptlab sweep {study.file}` trains bases first, or do it now with `{bases.how}`"
+            f"{study.name}: {len(missing)} of its {what} {'is' if len(missing) == 1 else 'are'} not trained yet"
+            f" ({missing[0]}): `{own}` trains {what} first{alone}"
         )
 
 

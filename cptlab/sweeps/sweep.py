@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
 from cptlab.errors import UserError
 from cptlab.records.run import RunFolder
+from cptlab.sweeps.driver import Driver
 from cptlab.sweeps.index import checked_points, known_points, runs_folder
 from cptlab.sweeps.local_agent import run_planned, say
 from cptlab.sweeps.planned import PlannedPoint
 from cptlab.sweeps.preflight import check_points, compose_points
 from cptlab.sweeps.study import Study
 from cptlab.sweeps.trunks import Trunks, standing, with_branches
-from cptlab.sweeps.workers import KeptWorkers
+from cptlab.sweeps.workers import KeptWorkers, WorkersError
 
 
 def sweep(
@@ -69,7 +71,7 @@ def train(
     if todo and not enough:
         at_a_time = f", {workers} at a time" if workers else ""
         say(f"{study.name}: {len(todo)} points to train{at_a_time}")
-        driver = run_planned(todo, workers, per_gpu, retries, kept.get(), until)
+        driver = run_whole(todo, workers, per_gpu, retries, kept, until)
         outcomes, full, enough = driver.outcomes, driver.full, driver.enough
     counts = Counter(outcome.status for outcome in outcomes)
     skipped += counts["skipped"]
@@ -86,6 +88,24 @@ def train(
     if not counts["failed"] and (study.law or study.question):
         say(f"next: {study.fit_command(str(runs_folder(study.points[0])))}")
     return int(counts["failed"] > 0)
+
+
+def run_whole(
+    todo: list[PlannedPoint], workers: int, per_gpu: int, retries: int, kept: KeptWorkers,
+    until: Callable[[], str] | None = None,
+) -> Driver:  # fmt: skip
+    """Train points; a nursery that is killed while it loads, before any point began, is tried again like a point."""
+    left = retries
+    while True:
+        nursery = kept.get()
+        try:
+            return run_planned(todo, workers, per_gpu, retries, nursery, until)
+        except WorkersError as error:
+            code = nursery.process.wait()
+            if code >= 0 or not left:  # one that ended by itself would do so again
+                raise
+            left -= 1
+            say(f"{error} ({signal.Signals(-code).name}); another one is started")
 
 
 def make_bases(

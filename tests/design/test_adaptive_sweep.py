@@ -114,6 +114,7 @@ def test_a_killed_adaptive_sweep_goes_on_with_the_same_choices(study, tmp_path):
         ({"question": {"question": "compute_optimal", "question.flops": 1e15}}, [], "chooses no share"),
         ({"question": {"question": "tradeoff", "question.num_params": 1e6}}, [], "question.num_params is 1,000,000"),
         ({}, ["--budget", "1e3"], "the 3 runs of the start cost"),
+        ({}, ["--budget", "nan"], "--budget is nan; it must be above 0"),
         ({}, ["--count", "0"], "--count is 0"),
         ({}, ["--tolerance", "0.5"], "--tolerance is 0.5"),
         ({}, ["--dry-run"], "drop --dry-run"),

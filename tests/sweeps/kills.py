@@ -22,7 +22,7 @@ axes: {{mixture.domain_share: [{shares}]}}
 seeds: [0, 1]
 """
 # Of a row, of run.json and of done.json: clocks, counts of attempts, and where it ran.
-CLOCKS = {"seconds", "attempt", "throughput", "of_attempt", "started", "hardware", "overrides", "runs", "sweep"}
+CLOCKS = {"seconds", "attempt", "throughput", "of_attempt", "started", "hardware", "runs", "sweep"}
 
 
 class Grid:
@@ -102,6 +102,7 @@ class Grid:
             folder = run.parent
             facts, done = json.loads(run.read_text()), json.loads((folder / "done.json").read_text())
             facts["config"].pop("runs")
+            facts["overrides"] = [each for each in facts["overrides"] if not each.startswith("runs=")]
             rows = read_rows(folder)
             attempts = [row["attempt"] for row in rows]
             assert attempts == sorted(attempts), f"{folder}: two processes wrote at a time"

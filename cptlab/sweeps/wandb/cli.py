@@ -38,6 +38,8 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
 
 def run(options: argparse.Namespace, overrides: list[str]) -> int:
     """The command's exit code."""
+    from cptlab.sweeps.first import link_finished, refuse_missing
+    from cptlab.sweeps.index import runs_folder
     from cptlab.sweeps.study import read_study
     from cptlab.sweeps.wandb.agents import sigterm_ends
     from cptlab.sweeps.wandb.drive import Place, drive, refuse_agents, refuse_search, tracked, unreachable
@@ -48,6 +50,7 @@ def run(options: argparse.Namespace, overrides: list[str]) -> int:
         options.method, options.metric, options.hyperband, tuple(options.between), tuple(options.log), options.runs
     )
     study = tracked(read_study(options.study, overrides), options.project)
+    study.check_fit(str(runs_folder(study.points[0])))
     if study.branches and not options.offline:
         raise UserError(
             f"{study.file}: branches leave trunks that must be trained first, which agents of W&B know nothing of; use"
@@ -55,7 +58,12 @@ def run(options: argparse.Namespace, overrides: list[str]) -> int:
         )
     place = Place(options.entity, options.agents, options.retries)
     refuse_agents(place)
-    refuse_search(study, search)
+    if study.bases and study.bases.missing():
+        link_finished(study.bases)
+    if not (options.offline and search.follows_points and not options.dry_run):  # which goes as `cptlab sweep`
+        refuse_missing(study)
+    if not (study.bases and study.bases.missing()):  # else the points are opened once their bases are there
+        refuse_search(study, search)
     if options.dry_run:
         return drive(study, search, place, dry_run=True)
     why = "" if options.offline else unreachable()
