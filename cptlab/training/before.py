@@ -11,6 +11,7 @@ from cptlab.data.stream import TokenStream
 from cptlab.errors import UserError
 from cptlab.training.checkpoint import folder as checkpoints
 from cptlab.training.compared import refuse_nothing_compared
+from cptlab.training.constrained import refuse_unlike_rows
 from cptlab.training.facts import plain
 from cptlab.variants import discover_group
 
@@ -59,7 +60,7 @@ def stream_of(run: Path, corpora: Corpora) -> TokenStream:
 
 
 def order_of(config: TrainConfig, corpora: Corpora, earlier: Earlier | None) -> TokenStream:
-    """The order of the run that a configuration describes. UserError for what cannot be, or leaves KL nothing."""
+    """The order of the run that a configuration describes. UserError for what cannot be, or leaves a method nothing."""
     config.replay.check_run(config.steps, config.rows_per_step)
     stream = TokenStream.plan(
         {name: splits["train"] for name, splits in corpora.corpora.items()}, config.mixture, config.replay,
@@ -69,6 +70,7 @@ def order_of(config: TrainConfig, corpora: Corpora, earlier: Earlier | None) -> 
         on_max_epochs=config.data.on_max_epochs, earlier=earlier,
     )  # fmt: skip
     refuse_nothing_compared(config, stream)
+    refuse_unlike_rows(config, stream)
     return stream
 
 
