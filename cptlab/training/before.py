@@ -13,6 +13,7 @@ from cptlab.training.checkpoint import folder as checkpoints
 from cptlab.training.compared import refuse_nothing_compared
 from cptlab.training.constrained import refuse_unlike_rows
 from cptlab.training.facts import plain
+from cptlab.training.named import check_named
 from cptlab.variants import discover_group
 
 if TYPE_CHECKING:
@@ -61,7 +62,6 @@ def stream_of(run: Path, corpora: Corpora) -> TokenStream:
 
 def order_of(config: TrainConfig, corpora: Corpora, earlier: Earlier | None) -> TokenStream:
     """The order of the run that a configuration describes. UserError for what cannot be, or leaves a method nothing."""
-    config.replay.check_run(config.steps, config.rows_per_step)
     stream = TokenStream.plan(
         {name: splits["train"] for name, splits in corpora.corpora.items()}, config.mixture, config.replay,
         general=config.data.general, steps=config.steps, rows_per_step=config.rows_per_step,
@@ -77,8 +77,7 @@ def order_of(config: TrainConfig, corpora: Corpora, earlier: Earlier | None) -> 
 def plan_later(config: TrainConfig, corpora: Corpora, before: TokenStream) -> TokenStream:
     """The order of a stage whose base is not trained yet. UserError for what its own opening would refuse."""
     refuse_learning(config.mixture, config.replay, config.steps, "stream")
-    config.regularizer.check_data(list(corpora.corpora), config.data.general, None)
-    config.objective.token_weights(list(corpora.corpora))
+    check_named(config, list(corpora.corpora), None)
     return order_of(config, corpora, Earlier(before, config.stage.buffer == "stream"))
 
 

@@ -18,6 +18,7 @@ from cptlab.training.checkpoint import folder as checkpoints
 from cptlab.training.facts import identify
 from cptlab.training.fits import check_layers, check_length, check_machine, check_vocabulary, read_config
 from cptlab.training.importance import check_importance
+from cptlab.training.named import check_named
 from cptlab.training.parallel.launch import check_processes
 from cptlab.training.parallel.ranks import is_first_process
 
@@ -60,6 +61,7 @@ def open_point(config: TrainConfig, known: dict[str, Any] | None = None, here: b
     check_together(config, weights, known, here)  # before a base with other tokens is made: that takes minutes
     if config.vocab.identity():
         config, base, weights = changed_vocabulary(config, base, known)
+        config.regularizer.check_data(config.data.names(), config.data.general, weights)
     described = check_tokens(config, weights, known)
     text = repr((config.data, config.selection, str(weights)))
     if text not in known:
@@ -72,9 +74,7 @@ def open_point(config: TrainConfig, known: dict[str, Any] | None = None, here: b
         check_vocabulary(described, weights, corpora.vocab_size, config.data.sequence_length, own)
     trunk = open_trunk(config, corpora, base)
     stream = order_of(config, corpora, earlier_of(config, corpora, base))
-    config.regularizer.check_data(list(corpora.corpora), config.data.general, weights)
     check_importance(config, weights, corpora.vocab_size, known)
-    config.objective.token_weights(list(corpora.corpora))
     if trunk:
         refuse_other_order(config, stream)
     identity = identify(given, corpora, given_base, trunk.of_branch() if trunk else None)
@@ -97,7 +97,7 @@ def changed_vocabulary(config: TrainConfig, base: Base, known: dict[str, Any]) -
 
 
 def check_together(config: TrainConfig, weights: Path | None, known: dict[str, Any], here: bool) -> None:
-    """What can be refused of machine, layers and rows before tokens or corpora are looked at; once for all points."""
+    """What can be refused of machine, layers, rows and names before tokens or corpora are looked at."""
     described = described_in(weights, known)
     kind = described.get("model_type", "llama")  # what model=tiny builds
     seen = repr((config.machine, kind))
@@ -110,6 +110,8 @@ def check_together(config: TrainConfig, weights: Path | None, known: dict[str, A
         check_layers(config, weights)
         known[seen] = True
     check_length(described, weights, length)
+    if names := config.data.names():
+        check_named(config, names, weights)
 
 
 def check_tokens(config: TrainConfig, weights: Path | None, known: dict[str, Any]) -> dict[str, Any]:
