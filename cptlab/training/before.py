@@ -14,6 +14,7 @@ from cptlab.training.compared import refuse_nothing_compared
 from cptlab.training.constrained import refuse_unlike_rows
 from cptlab.training.facts import plain
 from cptlab.training.named import check_named
+from cptlab.training.stored_size import still_to_store
 from cptlab.variants import discover_group
 
 if TYPE_CHECKING:
@@ -78,7 +79,9 @@ def plan_later(config: TrainConfig, corpora: Corpora, before: TokenStream) -> To
     """The order of a stage whose base is not trained yet. UserError for what its own opening would refuse."""
     refuse_learning(config.mixture, config.replay, config.steps, "stream")
     check_named(config, list(corpora.corpora), None)
-    return order_of(config, corpora, Earlier(before, config.stage.buffer == "stream"))
+    stream = order_of(config, corpora, Earlier(before, config.stage.buffer == "stream"))
+    still_to_store(config, stream, Path(config.runs) / "later", corpora.vocab_size)
+    return stream
 
 
 def refuse_other_text(facts: dict[str, Any], corpora: Corpora) -> None:

@@ -21,6 +21,7 @@ from cptlab.training.importance import check_importance
 from cptlab.training.named import check_named
 from cptlab.training.parallel.launch import check_processes
 from cptlab.training.parallel.ranks import is_first_process
+from cptlab.training.stored_size import still_to_store, vocabulary_of
 
 if TYPE_CHECKING:
     from cptlab.config import TrainConfig
@@ -36,6 +37,7 @@ class Point:
     stream: TokenStream
     folder: RunFolder
     trunk: Trunk | None = None
+    answers: int = 0  # [byte] at most, of the base's answers that it will store
 
     @property
     def run_id(self) -> str:
@@ -81,7 +83,9 @@ def open_point(config: TrainConfig, known: dict[str, Any] | None = None, here: b
     folder = RunFolder(Path(config.runs) / identity, is_first_process())
     if not (folder.is_finished or checkpoints.kept(folder.path)):
         check_moments(config, base)
-    return Point(config, corpora, base, stream, folder, trunk)
+    width = vocabulary_of(described, corpora.vocab_size)
+    answers = 0 if folder.is_finished else still_to_store(config, stream, folder.path, width)
+    return Point(config, corpora, base, stream, folder, trunk, answers)
 
 
 def changed_vocabulary(config: TrainConfig, base: Base, known: dict[str, Any]) -> tuple[TrainConfig, Base, Path]:
