@@ -21,8 +21,13 @@ class ProjectedReplay(SourcedReplay):
     by_corpus: ClassVar[bool] = False  # a constraint for each corpus that is replayed, instead of one for all
 
     def check_run(self, steps: int, rows_per_step: int) -> None:
-        """UserError where a step could have replayed rows alone: there would be nothing to learn from."""
+        """UserError where a step could have replayed rows alone: there would be nothing to learn from. Or for none."""
         share = float(self.bounds(np.linspace(0, 1, 101))[1].max())
+        if not share:
+            raise UserError(
+                f"replay.replay_share is 0, so replay={self.variant_name} would change no gradient; give it a share, or"  # type: ignore[attr-defined]
+                " use replay=none"
+            )
         if (1 - share) * rows_per_step < 1 - 1e-9:
             raise UserError(
                 f"replay.replay_share is {share:g}, which leaves some steps of rows_per_step={rows_per_step} no row of"

@@ -119,7 +119,7 @@ def _planned(config: TrainConfig, overrides: list[str]) -> PlannedPoint:
     counts, data, machine = count(config, config.data.vocab_size), config.data, config.machine
     ends = (counts.total - counts.nonembed) * config.adapter.trains_ends
     needed = predict(config, counts.total, counts.trainable, ends)
-    corpora = len(getattr(data, "corpora", None) or data.documents())
+    corpora = len(data.names())
     looks = 1 + min(config.evaluation.points, config.steps) + 4  # split fit at each; valid and test first and last
     return PlannedPoint(
         run_id=LATER, folder=str(runs_folder(overrides) / LATER), overrides=overrides, num_params=counts.nonembed,

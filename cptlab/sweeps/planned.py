@@ -72,7 +72,7 @@ def plan_point(point: Point, overrides: list[str]) -> PlannedPoint:
     config, corpora = point.config, point.corpora
     counts = count(config, corpora.vocab_size)
     ends = (counts.total - counts.nonembed) * config.adapter.trains_ends
-    needed = predict(config, counts.total, counts.trainable, ends)
+    needed = predict(config, counts.total, counts.trainable, ends, point.answers)
     machine, kept = config.machine, needed.final + RECORD_BYTES
     if config.checkpoint.keep_finished:
         kept += config.checkpoint.keep * needed.checkpoint

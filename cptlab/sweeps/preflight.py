@@ -98,8 +98,15 @@ def check_points(points: list[list[str]], streams: bool = False) -> list[Point]:
 
 def open_points(points: list[list[str]], configs: list[TrainConfig], streams: bool = False) -> list[Point]:
     """Open corpora, base and order of composed points. UserError if two of them are one run."""
+    from cptlab.training.named import check_named
     from cptlab.training.point import open_point
 
+    def named(config: TrainConfig) -> None:
+        if not config.stream and (names := config.data.names()):
+            check_named(config, names, None)
+
+    for i, config in enumerate(configs):  # all of them, before a corpus is built for the first
+        _named(points, i, lambda config=config: named(config))
     known: dict[str, Any] = {}
     here = "slurm" not in chosen(points[0])  # a login node has no GPU, the jobs' machines have
 

@@ -79,7 +79,7 @@ def check_names(config: TrainConfig) -> None:
     """UserError for a stream that names no corpora of these data, or goes with no part of the configuration."""
     stream, mixture, data = config.stream, config.mixture, config.data
     name = mixture.variant_name  # type: ignore[attr-defined]
-    known = list(getattr(data, "corpora", None) or data.documents())
+    known = data.names()
     for corpus in stream:
         if corpus not in known:
             raise UserError(f"stream names the corpus {corpus}, which data does not have.{closest(corpus, known)}")

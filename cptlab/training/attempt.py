@@ -74,7 +74,8 @@ def attempt(
     if lock:
         lock.watch(progress.place)
     ends = sum(weight.numel() for kind, weight in kinds(model) if kind == "embeddings")
-    refuse_small_disk(folder.path, predict(config, facts.num_params_total, facts.num_params_trainable, ends))
+    needed = predict(config, facts.num_params_total, facts.num_params_trainable, ends, point.answers)
+    refuse_small_disk(folder.path, needed)
     resume = find_resume(folder.path, facts, config.checkpoint.allow_other_resolution, progress.note)
     leaves_trunk = resume.path is None and point.trunk is not None
     if leaves_trunk and point.trunk:

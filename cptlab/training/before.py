@@ -11,7 +11,10 @@ from cptlab.data.stream import TokenStream
 from cptlab.errors import UserError
 from cptlab.training.checkpoint import folder as checkpoints
 from cptlab.training.compared import refuse_nothing_compared
+from cptlab.training.constrained import refuse_unlike_rows
 from cptlab.training.facts import plain
+from cptlab.training.named import check_named
+from cptlab.training.stored_size import still_to_store
 from cptlab.variants import discover_group
 
 if TYPE_CHECKING:
@@ -59,8 +62,7 @@ def stream_of(run: Path, corpora: Corpora) -> TokenStream:
 
 
 def order_of(config: TrainConfig, corpora: Corpora, earlier: Earlier | None) -> TokenStream:
-    """The order of the run that a configuration describes. UserError for what cannot be, or leaves KL nothing."""
-    config.replay.check_run(config.steps, config.rows_per_step)
+    """The order of the run that a configuration describes. UserError for what cannot be, or leaves a method nothing."""
     stream = TokenStream.plan(
         {name: splits["train"] for name, splits in corpora.corpora.items()}, config.mixture, config.replay,
         general=config.data.general, steps=config.steps, rows_per_step=config.rows_per_step,
@@ -69,15 +71,17 @@ def order_of(config: TrainConfig, corpora: Corpora, earlier: Earlier | None) -> 
         on_max_epochs=config.data.on_max_epochs, earlier=earlier,
     )  # fmt: skip
     refuse_nothing_compared(config, stream)
+    refuse_unlike_rows(config, stream)
     return stream
 
 
 def plan_later(config: TrainConfig, corpora: Corpora, before: TokenStream) -> TokenStream:
     """The order of a stage whose base is not trained yet. UserError for what its own opening would refuse."""
     refuse_learning(config.mixture, config.replay, config.steps, "stream")
-    config.regularizer.check_data(list(corpora.corpora), config.data.general, None)
-    config.objective.token_weights(list(corpora.corpora))
-    return order_of(config, corpora, Earlier(before, config.stage.buffer == "stream"))
+    check_named(config, list(corpora.corpora), None)
+    stream = order_of(config, corpora, Earlier(before, config.stage.buffer == "stream"))
+    still_to_store(config, stream, Path(config.runs) / "later", corpora.vocab_size)
+    return stream
 
 
 def refuse_other_text(facts: dict[str, Any], corpora: Corpora) -> None:

@@ -18,8 +18,10 @@ from cptlab.training.checkpoint import folder as checkpoints
 from cptlab.training.facts import identify
 from cptlab.training.fits import check_layers, check_length, check_machine, check_vocabulary, read_config
 from cptlab.training.importance import check_importance
+from cptlab.training.named import check_named
 from cptlab.training.parallel.launch import check_processes
 from cptlab.training.parallel.ranks import is_first_process
+from cptlab.training.stored_size import still_to_store, vocabulary_of
 
 if TYPE_CHECKING:
     from cptlab.config import TrainConfig
@@ -35,6 +37,7 @@ class Point:
     stream: TokenStream
     folder: RunFolder
     trunk: Trunk | None = None
+    answers: int = 0  # [byte] at most, of the base's answers that it will store
 
     @property
     def run_id(self) -> str:
@@ -60,6 +63,7 @@ def open_point(config: TrainConfig, known: dict[str, Any] | None = None, here: b
     check_together(config, weights, known, here)  # before a base with other tokens is made: that takes minutes
     if config.vocab.identity():
         config, base, weights = changed_vocabulary(config, base, known)
+        config.regularizer.check_data(config.data.names(), config.data.general, weights)
     described = check_tokens(config, weights, known)
     text = repr((config.data, config.selection, str(weights)))
     if text not in known:
@@ -72,16 +76,16 @@ def open_point(config: TrainConfig, known: dict[str, Any] | None = None, here: b
         check_vocabulary(described, weights, corpora.vocab_size, config.data.sequence_length, own)
     trunk = open_trunk(config, corpora, base)
     stream = order_of(config, corpora, earlier_of(config, corpora, base))
-    config.regularizer.check_data(list(corpora.corpora), config.data.general, weights)
     check_importance(config, weights, corpora.vocab_size, known)
-    config.objective.token_weights(list(corpora.corpora))
     if trunk:
         refuse_other_order(config, stream)
     identity = identify(given, corpora, given_base, trunk.of_branch() if trunk else None)
     folder = RunFolder(Path(config.runs) / identity, is_first_process())
     if not (folder.is_finished or checkpoints.kept(folder.path)):
         check_moments(config, base)
-    return Point(config, corpora, base, stream, folder, trunk)
+    width = vocabulary_of(described, corpora.vocab_size)
+    answers = 0 if folder.is_finished else still_to_store(config, stream, folder.path, width)
+    return Point(config, corpora, base, stream, folder, trunk, answers)
 
 
 def changed_vocabulary(config: TrainConfig, base: Base, known: dict[str, Any]) -> tuple[TrainConfig, Base, Path]:
@@ -97,7 +101,7 @@ def changed_vocabulary(config: TrainConfig, base: Base, known: dict[str, Any]) -
 
 
 def check_together(config: TrainConfig, weights: Path | None, known: dict[str, Any], here: bool) -> None:
-    """What can be refused of machine, layers and rows before tokens or corpora are looked at; once for all points."""
+    """What can be refused of machine, layers, rows and names before tokens or corpora are looked at."""
     described = described_in(weights, known)
     kind = described.get("model_type", "llama")  # what model=tiny builds
     seen = repr((config.machine, kind))
@@ -110,6 +114,8 @@ def check_together(config: TrainConfig, weights: Path | None, known: dict[str, A
         check_layers(config, weights)
         known[seen] = True
     check_length(described, weights, length)
+    if names := config.data.names():
+        check_named(config, names, weights)
 
 
 def check_tokens(config: TrainConfig, weights: Path | None, known: dict[str, Any]) -> dict[str, Any]:

@@ -51,8 +51,15 @@ class Projection:
         return found
 
     def backward(self, module: CPTModule, batch: list[Inputs]) -> Tensor:
-        """Passes of all groups and the projected gradient in its place. Loss of the mixture's rows on this process."""
+        """Passes of all groups and the projected gradient in its place. Loss of the mixture's rows on this process.
+
+        A step without such rows, which a mixture that learns may come to, has gradient 0: a constraint is no descent.
+        """
         weights = [p for p in module.network.parameters() if p.requires_grad]
+        if all(part["group"] for part in batch):
+            for weight in weights:
+                weight.grad = torch.zeros_like(weight)
+            return torch.zeros((), device=module.device)
         gradients: list[list[Tensor]] = []
         losses = []
         for group in sorted({part["group"] for part in batch}):
@@ -60,7 +67,7 @@ class Projection:
                 set_aside(weights, gradients[-1])
             losses.append(module.backward_passes([part for part in batch if part["group"] == group]))
             gradients.append([p.grad if p.grad is not None else torch.zeros_like(p) for p in weights])
-        if len(gradients) > 1 and batch[0]["group"] == 0:
+        if len(gradients) > 1:
             self.project(gradients, weights)
         return losses[0]
 

@@ -18,16 +18,15 @@ from torch import Tensor
 
 from cptlab.errors import UserError
 from cptlab.training.answers import Answers, answers_of, top_answers
-from cptlab.training.checkpoint.disk import free_bytes, readable
 from cptlab.training.checkpoint.together import everywhere, of_all, world
 from cptlab.training.evaluate import to_tensors
+from cptlab.training.stored_size import FOLDER, WHOLE, refuse_large, size_of
 
 if TYPE_CHECKING:
     from cptlab.data.stream import TokenStream
     from cptlab.training.module import CPTModule
     from cptlab.training.network import Rows
 
-BYTES = 6  # of one answer: int32 and float16
 ROWS = 64  # of one forward pass at most
 
 
@@ -35,18 +34,18 @@ class Store:
     """`<run>/base_answers/`: for each process a table of hashes (n, 16), ids (n, T, k), log probabilities (n, T, k)."""
 
     def __init__(self, run: Path, top_k: int) -> None:
-        self.folder, self.top_k = run / "base_answers", top_k
+        self.folder, self.top_k = run / FOLDER, top_k
         self.known: dict[bytes, tuple[int, int]] = {}  # hash -> table, row in it
         self.tables: list[tuple[np.ndarray, np.ndarray]] = []
 
     def fill(self, module: CPTModule, stream: TokenStream, chosen: Callable[[Rows], Tensor]) -> None:
         """Every process calls it, before the first step; a run that goes on finds what it wrote."""
-        if module.step and not (self.folder / "complete").exists():
+        if module.step and not (self.folder / WHOLE).exists():
             raise UserError(
                 f"{self.folder} is gone, and the weights are no longer the base's; restore it, or remove the"
                 " checkpoints to start again"
             )
-        if not (self.folder / "complete").exists():
+        if not (self.folder / WHOLE).exists():
             self._ask(module, stream, chosen)
         for number, file in enumerate(sorted(self.folder.glob("*.hashes.npy"))):
             place = str(file).removesuffix("hashes.npy")
@@ -67,14 +66,11 @@ class Store:
     def _ask(self, module: CPTModule, stream: TokenStream, chosen: Callable[[Rows], Tensor]) -> None:
         rank, size = world()
         rows = distinct(stream, chosen)
-        needed = len(rows["corpus"]) * stream.sequence_length * self.top_k * BYTES
+        width = module.network.inner[0].config.get_text_config().vocab_size
+        top_k = min(self.top_k, width)
         if rank == 0:
+            refuse_large(size_of(len(rows["corpus"]), stream.sequence_length, top_k, width), self.folder.parent)
             self.folder.mkdir(parents=True, exist_ok=True)
-            if needed > free_bytes(self.folder):
-                raise UserError(
-                    f"the base's answers take {readable(needed)} and {readable(free_bytes(self.folder))} are free;"
-                    " lower regularizer.top_k or use regularizer.source=pass"
-                )
         of_all(0)  # the folder is there
         passes = -(-len(rows["corpus"]) // (size * ROWS))
         own = np.arange(rank, size * ROWS * passes, size)
@@ -83,21 +79,17 @@ class Store:
             for start in range(0, len(own), ROWS):
                 at = torch.from_numpy(np.minimum(own[start : start + ROWS], len(rows["corpus"]) - 1))
                 part = module.network.inputs({name: value[at] for name, value in rows.items()}, module.device)
-                found.append(
-                    answers_of(module.network, part, lambda hidden, head: top_answers(hidden, head, self.top_k))
-                )
+                found.append(answers_of(module.network, part, lambda hidden, head: top_answers(hidden, head, top_k)))
         number = int((own < len(rows["corpus"])).sum())
         place = self.folder / f"{rank:05d}-of-{size:05d}"
         hashes = [digest(rows["input_ids"][at].numpy()) for at in own[:number]]
         np.save(f"{place}.hashes.npy", np.frombuffer(b"".join(hashes), np.uint8).reshape(-1, 16))
         for name, kind in (("ids", np.int32), ("log_q", np.float16)):
             tensors = [getattr(each, name).cpu().view(ROWS, stream.sequence_length, -1) for each in found]
-            whole = (
-                torch.cat(tensors)[:number].numpy() if tensors else np.zeros((0, stream.sequence_length, self.top_k))
-            )
+            whole = torch.cat(tensors)[:number].numpy() if tensors else np.zeros((0, stream.sequence_length, top_k))
             np.save(f"{place}.{name}.npy", whole.astype(kind))
         of_all(0)
-        everywhere(lambda: (self.folder / "complete").touch() if rank == 0 else None)
+        everywhere(lambda: (self.folder / WHOLE).touch() if rank == 0 else None)
 
 
 def distinct(stream: TokenStream, chosen: Callable[[Rows], Tensor]) -> Rows:

@@ -115,6 +115,15 @@ def test_answers_stored_before_the_first_step_train_as_those_asked_for_within_st
     assert not (stored / "base_answers").exists()
 
 
+def test_more_answers_than_tokens_are_those_of_all_tokens(study, base, tmp_path):
+    kl = ["regularizer=kl_to_base", "regularizer.strength=10", "regularizer.rows=all", "regularizer.source=stored"]
+    asked, more = (
+        from_base(study, base, tmp_path, *kl, "tokens=320", f"regularizer.top_k={k}") for k in (300, 1_000_000_000)
+    )
+    assert asked != more
+    np.testing.assert_array_equal(losses(more), losses(asked))
+
+
 def test_a_path_leaves_importances_that_the_next_run_reads_and_that_are_part_of_its_run_id(study, base, tmp_path):
     left = load_file(base["si"] / "importance.safetensors")
     weights = load_file(base["si"] / "model" / "model.safetensors")

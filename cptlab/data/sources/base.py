@@ -122,6 +122,11 @@ class DataSource(ABC):
     def documents(self) -> Documents:
         """{corpus: a function that starts reading it from the beginning}."""
 
+    def names(self) -> list[str]:
+        """Of the corpora, in their order; [] where none are given, which `fingerprint` refuses."""
+        given = getattr(self, "corpora", None)
+        return list(self.documents() if given is None else given)
+
     def scored(self, name: str, column: str) -> Callable[[], Iterator[Document]]:
         """The reader of one corpus, its training documents with the number that stands in `column` beside the text."""
         raise UserError(

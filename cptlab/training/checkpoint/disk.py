@@ -22,31 +22,35 @@ class NoSpaceError(OSError):
 
 @dataclass(frozen=True)
 class Prediction:
-    """[byte] checkpoint: each; checkpoints: at most at a time, one being written; final: the weights at the end."""
+    """[byte] checkpoint: each; checkpoints: at most at a time, one being written; final: the weights at the end;
+    answers: of the base, stored before the first step.
+    """
 
     checkpoint: int
     checkpoints: int
     final: int
+    answers: int = 0
 
     @property
     def total(self) -> int:
         """At most at any time."""
-        return self.checkpoints + self.final
+        return self.checkpoints + self.final + self.answers
 
     def __str__(self) -> str:
-        return f"{readable(self.checkpoints)} of checkpoints and {readable(self.final)} of final weights"
+        answers = f"{readable(self.answers)} of the base's answers, " if self.answers else ""
+        return f"{answers}{readable(self.checkpoints)} of checkpoints and {readable(self.final)} of final weights"
 
 
-def predict(config: TrainConfig, num_params: int, num_trained: int, num_ends: int = 0) -> Prediction:
+def predict(config: TrainConfig, num_params: int, num_trained: int, num_ends: int = 0, answers: int = 0) -> Prediction:
     """Of a run that trains `num_trained` of `num_params` parameters; only what is trained is in a checkpoint.
 
-    num_ends: those of the trained ones that belong to embeddings and head.
+    num_ends: those of the trained ones that belong to embeddings and head. answers: bytes of the base's.
     """
     states = config.optimizer.all_state_bytes(num_trained - num_ends, num_ends)
     kept = WEIGHT_BYTES * (len(config.regularizer.kept) + len(config.replay.kept))
     kept += bool(config.sparsity.identity())  # a mask, a byte each
     each = int(num_trained * (WEIGHT_BYTES + kept) + states)
-    return Prediction(each, each * (config.checkpoint.keep + 1), num_params * WEIGHT_BYTES * config.save_model)
+    return Prediction(each, each * (config.checkpoint.keep + 1), num_params * WEIGHT_BYTES * config.save_model, answers)
 
 
 def free_bytes(path: Path) -> int:
