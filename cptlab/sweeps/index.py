@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from cptlab.launch import CONF
 from cptlab.records.run import write_whole
 from cptlab.sweeps.planned import PlannedPoint, plan_point
+from cptlab.sweeps.values import text_of
 
 if TYPE_CHECKING:
     from cptlab.config import TrainConfig
@@ -88,8 +89,10 @@ def plan_folder(points: list[list[str]]) -> Path:
 
 def runs_folder(overrides: list[str]) -> Path:
     """Where a point's record goes, as its overrides say."""
-    named = [override[5:] for override in overrides if override.startswith("runs=")]
-    return Path(named[-1].strip("'\"") if named else "runs")
+    named = [
+        value for key, _, value in (override.partition("=") for override in overrides) if key.lstrip("+") == "runs"
+    ]
+    return Path(text_of(named[-1]) if named else "runs")
 
 
 def program_stamp() -> str:
