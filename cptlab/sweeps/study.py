@@ -93,16 +93,9 @@ def refuse_hydra(points: list[list[str]], file: Path) -> None:
         if re.match(r"[+~]*hydra[/.@=]", each):
             place = file.parent if file.name == "grid.yaml" else file
             own = [] if "sweeper" in each else [each]
-            command = [
-                "python",
-                "train.py",
-                "-m",
-                "hydra/sweeper=study",
-                f"hydra.sweeper.file={value_text(str(place))}",
-            ]
-            raise UserError(
-                f"{each} is a setting of Hydra, which trains a study with `{shlex.join([*command, *own])}`; drop it here"
-            )
+            where = f"hydra.sweeper.file={value_text(str(place))}"
+            command = shlex.join(["python", "train.py", "-m", "hydra/sweeper=study", where, *own])
+            raise UserError(f"{each} is a setting of Hydra, which trains a study with `{command}`; drop it here")
 
 
 def load(file: Path) -> dict[str, Any]:
