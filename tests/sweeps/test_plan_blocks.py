@@ -126,6 +126,16 @@ def test_what_is_missing_goes_on_unless_its_base_has_failed():
     assert not is_over([[done], [missing]], [True, False])
 
 
+@pytest.mark.parametrize("seconds", ["nan", "inf", "0", "-1", "1e300"])
+@pytest.mark.parametrize("more", [["--watch"], []])
+def test_looks_that_never_come_are_refused(study, tmp_path, capsys, seconds, more):
+    (tmp_path / "grid.yaml").write_text("seeds: [0]\n")
+    assert run("status", tmp_path, *more, f"--every={seconds}", *study, f"runs={tmp_path}/runs") == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"error: --every is {float(seconds):g}; it must be above 0 seconds, and a day at most")
+    assert said.count("\n") == 1
+
+
 @pytest.mark.parametrize(
     ("given", "sentence"),
     [
