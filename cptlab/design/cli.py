@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from cptlab.errors import UserError
 from cptlab.launch import compose_fit
+from cptlab.sweeps.values import value_text
 
 if TYPE_CHECKING:
     from cptlab.design.propose import Proposal
@@ -124,7 +125,7 @@ def run_next(options: argparse.Namespace, overrides: list[str]) -> int:
             return 0
     elif not runs.exists():
         raise UserError(f"{runs} does not exist; give a study folder, its grid.yaml, or a folder of runs")
-    config = compose_fit([f"source.path={runs}", *known, *asked, *overrides])
+    config = compose_fit([f"source.path={value_text(str(runs))}", *known, *asked, *overrides])
     found = propose(
         config.source, config.law, config.question, tolerance=options.tolerance, budget=options.budget,
         count=options.count, num_draws=min(config.num_draws, 300), seed=config.seed,

@@ -11,13 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cptlab.sweeps.first import refuse_missing, stem_of
-from cptlab.sweeps.index import of_configs, plan_folder, planned_points, runs_folder
-from cptlab.sweeps.planned import RECORD_BYTES, PlannedPoint
-from cptlab.sweeps.shape import count
+from cptlab.sweeps.index import of_configs, plan_folder, planned_points
+from cptlab.sweeps.planned import PlannedPoint, plan_config
 from cptlab.sweeps.state import DONE, FAILED_STATE, State, state_of
 from cptlab.sweeps.study import Study
 from cptlab.sweeps.trunks import Trunks, standing, with_branches
-from cptlab.training.checkpoint.disk import predict
 
 if TYPE_CHECKING:
     from cptlab.config import TrainConfig
@@ -116,17 +114,8 @@ def unopened(study: Study) -> list[PlannedPoint]:
 
 def _planned(config: TrainConfig, overrides: list[str]) -> PlannedPoint:
     """Embeddings count with data.vocab_size rows, evaluations with all of their rows."""
-    counts, data, machine = count(config, config.data.vocab_size), config.data, config.machine
-    ends = (counts.total - counts.nonembed) * config.adapter.trains_ends
-    needed = predict(config, counts.total, counts.trainable, ends)
+    data = config.data
     corpora = len(data.names())
     looks = 1 + min(config.evaluation.points, config.steps) + 4  # split fit at each; valid and test first and last
-    return PlannedPoint(
-        run_id=LATER, folder=str(runs_folder(overrides) / LATER), overrides=overrides, num_params=counts.nonembed,
-        num_params_total=counts.total, tokens=config.tokens_total, steps=config.steps,
-        tokens_per_step=config.tokens_per_step, flops_per_token=counts.shape.flops_per_token(data.sequence_length),
-        eval_tokens=looks * corpora * config.evaluation.rows * data.sequence_length,
-        disk=needed.total + RECORD_BYTES, kept=needed.final + RECORD_BYTES, devices=machine.world_size,
-        threads=machine.threads, gpu=machine.accelerator == "gpu", precision=machine.resolved_precision,
-        left_at=config.branch.step,
-    )  # fmt: skip
+    evaluated = looks * corpora * config.evaluation.rows * data.sequence_length
+    return plan_config(config, overrides, run_id=LATER, vocab_size=data.vocab_size, eval_tokens=evaluated)

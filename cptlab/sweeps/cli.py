@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from cptlab.sweeps.study import Study
 
 MFU = 0.4  # model FLOPs utilisation where none is given
+DAY = 86400  # [s]
 COMMANDS = ("plan", "sweep", "status")
 EPILOG = "further key=value overrides, e.g. tokens=1e5, apply to every point"
 
@@ -132,8 +133,8 @@ def status(study: Study, options: argparse.Namespace) -> int:
     from cptlab.sweeps.status_table import show_status
     from cptlab.sweeps.watch import watch_status
 
-    if options.every <= 0:
-        raise UserError(f"--every is {options.every:g}; it must be above 0 seconds")
+    if not 0 < options.every <= DAY:
+        raise UserError(f"--every is {options.every:g}; it must be above 0 seconds, and a day at most ({DAY})")
     blocks = blocks_of(study)
     if options.watch:
         watch_status(blocks, lambda: blocks_of(study), last_probe(blocks), options.workers, options.every)

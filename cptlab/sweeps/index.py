@@ -6,6 +6,7 @@ configurations name are what they were; else the points are composed and opened 
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 import os
@@ -18,12 +19,13 @@ from typing import TYPE_CHECKING, Any
 from cptlab.launch import CONF
 from cptlab.records.run import write_whole
 from cptlab.sweeps.planned import PlannedPoint, plan_point
+from cptlab.sweeps.values import text_of
 
 if TYPE_CHECKING:
     from cptlab.config import TrainConfig
 
-NOT_READ = {"runs", "cache_dir", "folder"}  # fields that name where something is written
-MOST = 64  # entries of a folder that are looked at
+NOT_READ = {"runs", "cache_dir", "folder", "separator"}  # fields that name where something is written, or no file
+WILD = "*?["  # in what is a glob, as data sources read it
 
 
 def planned_points(points: list[list[str]]) -> list[PlannedPoint]:
@@ -39,11 +41,13 @@ def known_points(points: list[list[str]]) -> list[PlannedPoint] | None:
 
 def checked_points(points: list[list[str]]) -> list[PlannedPoint]:
     """Compose and open every point, keep what was found."""
-    from cptlab.sweeps.preflight import check_points
+    from cptlab.sweeps.preflight import compose_points, open_points
 
-    opened = check_points(points)
+    configs = compose_points(points)
+    watched = _stamps(configs)  # before they are read: what changes meanwhile is read again next time
+    opened = open_points(points, configs)
     planned = [plan_point(point, overrides) for point, overrides in zip(opened, points, strict=True)]
-    _write(index_file(points), [point.config for point in opened], [point.plain() for point in planned])
+    _write(index_file(points), watched, [point.plain() for point in planned])
     return planned
 
 
@@ -55,7 +59,8 @@ def of_configs(points: list[list[str]], kind: str, find: Callable[[list[TrainCon
     if (kept := _read(file)) is not None:
         return kept
     configs = compose_points(points)
-    _write(file, configs, found := find(configs))
+    watched = _stamps(configs)
+    _write(file, watched, found := find(configs))
     return found
 
 
@@ -63,16 +68,15 @@ def _read(file: Path) -> Any:
     """What the file keeps; None where it does not hold, was written by another version, or is not there."""
     try:
         kept = json.loads(file.read_text("utf8"))
-        same = all(_stamp(Path(path)) == stamp for path, stamp in kept["watched"].items())
+        same = all(_stamp(path) == stamp for path, stamp in kept["watched"].items())
         return kept["found"] if same else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
-def _write(file: Path, configs: list[TrainConfig], found: Any) -> None:
-    watched = {str(path) for config in configs for path in _named(config, Path.cwd())}
+def _write(file: Path, watched: dict[str, str], found: Any) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(file, {"watched": {path: _stamp(Path(path)) for path in sorted(watched)}, "found": found})
+    write_whole(file, {"watched": watched, "found": found})
 
 
 def index_file(points: list[list[str]], kind: str = "") -> Path:
@@ -88,8 +92,10 @@ def plan_folder(points: list[list[str]]) -> Path:
 
 def runs_folder(overrides: list[str]) -> Path:
     """Where a point's record goes, as its overrides say."""
-    named = [override[5:] for override in overrides if override.startswith("runs=")]
-    return Path(named[-1].strip("'\"") if named else "runs")
+    named = [
+        value for key, _, value in (override.partition("=") for override in overrides) if key.lstrip("+") == "runs"
+    ]
+    return Path(text_of(named[-1]) if named else "runs")
 
 
 def program_stamp() -> str:
@@ -101,32 +107,44 @@ def program_stamp() -> str:
     return hashlib.sha256(json.dumps([stamps, packages]).encode()).hexdigest()
 
 
-def _named(value: Any, here: Path, field: str = "") -> Iterator[Path]:
-    """Files and folders that exist and that a configuration names, wherever it does."""
+def _stamps(configs: list[TrainConfig]) -> dict[str, str]:
+    """Path -> stamp of all that the configurations name."""
+    texts = {text for config in configs for text in _texts(config)}
+    return {path: _stamp(path) for path in sorted({path for text in texts for path in _paths(text)})}
+
+
+def _texts(value: Any, field: str = "") -> Iterator[str]:
+    """The texts of a configuration that may name something to be read."""
     if field in NOT_READ:
         return
     if is_dataclass(value):
         for each in fields(value):
-            yield from _named(getattr(value, each.name), here, each.name)
+            yield from _texts(getattr(value, each.name), each.name)
     elif isinstance(value, dict | list):
         for entry in value.values() if isinstance(value, dict) else value:
-            yield from _named(entry, here)
+            yield from _texts(entry)
     elif isinstance(value, str) and 0 < len(value) < 1000 and "\0" not in value:
-        path = here / Path(value).expanduser()
-        if path.exists() and path != here:
+        yield value
+
+
+def _paths(text: str) -> Iterator[str]:
+    """What a text names: a file or folder that exists, a glob, or either with a field, `path:field`."""
+    for named in filter(None, (text, text.rpartition(":")[0])):
+        path = os.path.join(os.getcwd(), os.path.expanduser(named))
+        if os.path.exists(path) or set(WILD) & set(named):
             yield path
 
 
-def _stamp(path: Path) -> list:
-    """Sizes and times of a file, or of what lies in a folder and in the folders in it."""
-    if not path.exists():
-        return []
-    if path.is_file():
-        return _of_file(path)
-    entries = [entry for level in ("*", "*/*") for entry in sorted(path.glob(level))[:MOST] if entry.is_file()]
-    return [[entry.name, *_of_file(entry)] for entry in entries]
+def _stamp(path: str) -> str:
+    """Changes with the names, times and sizes of a file, of all files in a folder, or of those that match a glob."""
+    if os.path.isdir(path):
+        found = [os.path.join(folder, name) for folder, _, names in os.walk(path) for name in names]
+    else:
+        found = [path] if os.path.exists(path) else glob.glob(path, recursive=True)
+    stamps = [[file, *_of_file(file)] for file in sorted(found) if os.path.isfile(file)]
+    return hashlib.sha256(json.dumps(stamps).encode()).hexdigest()
 
 
-def _of_file(path: Path) -> list[int]:
-    status = path.stat()
+def _of_file(path: str | Path) -> list[int]:
+    status = os.stat(path)
     return [status.st_mtime_ns, status.st_size]

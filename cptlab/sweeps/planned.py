@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from cptlab.config import TrainConfig
     from cptlab.training.point import Point
 
 RECORD_BYTES = 64 << 10  # run.json, evals.jsonl and done.json of a usual run
@@ -66,24 +67,37 @@ class PlannedPoint:
 
 def plan_point(point: Point, overrides: list[str]) -> PlannedPoint:
     """The figures of a checked point."""
+    found = plan_config(
+        point.config, overrides, run_id=point.run_id, vocab_size=point.corpora.vocab_size,
+        eval_tokens=_evaluated(point), answers=point.answers,
+    )  # fmt: skip
+    return replace(found, left_at=point.trunk.step if point.trunk else 0)
+
+
+def plan_config(
+    config: TrainConfig, overrides: list[str], *, run_id: str, vocab_size: int, eval_tokens: int, answers: int = 0
+) -> PlannedPoint:
+    """The figures of a configuration.
+
+    vocab_size: rows of the embeddings; eval_tokens: of all evaluations [token]; answers: stored for KL [byte].
+    """
     from cptlab.sweeps.shape import count
     from cptlab.training.checkpoint.disk import predict
 
-    config, corpora = point.config, point.corpora
-    counts = count(config, corpora.vocab_size)
+    counts, machine = count(config, vocab_size), config.machine
     ends = (counts.total - counts.nonembed) * config.adapter.trains_ends
-    needed = predict(config, counts.total, counts.trainable, ends, point.answers)
-    machine, kept = config.machine, needed.final + RECORD_BYTES
+    needed = predict(config, counts.total, counts.trainable, ends, answers)
+    kept = needed.final + RECORD_BYTES
     if config.checkpoint.keep_finished:
         kept += config.checkpoint.keep * needed.checkpoint
     return PlannedPoint(
-        run_id=point.run_id, folder=str(point.folder.path), overrides=overrides, num_params=counts.nonembed,
+        run_id=run_id, folder=str(Path(config.runs) / run_id), overrides=overrides, num_params=counts.nonembed,
         num_params_total=counts.total, tokens=config.tokens_total, steps=config.steps,
         tokens_per_step=config.tokens_per_step,
-        flops_per_token=counts.shape.flops_per_token(config.data.sequence_length), eval_tokens=_evaluated(point),
+        flops_per_token=counts.shape.flops_per_token(config.data.sequence_length), eval_tokens=eval_tokens,
         disk=needed.total + RECORD_BYTES, kept=kept, devices=machine.world_size,
         threads=machine.threads, gpu=machine.accelerator == "gpu", precision=machine.resolved_precision,
-        left_at=point.trunk.step if point.trunk else 0,
+        left_at=config.branch.step,
     )  # fmt: skip
 
 

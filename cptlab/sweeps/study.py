@@ -16,6 +16,7 @@ exclude: [{model.size: 30k, mixture.domain_share: [0.5, 1]}]   # points that hav
 from __future__ import annotations
 
 import re
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ from cptlab.launch import compose_fit
 from cptlab.launch import options as names
 from cptlab.sweeps.bases import Bases, read_bases
 from cptlab.sweeps.grid import PARTS, expand_grid
-from cptlab.sweeps.values import overrides
+from cptlab.sweeps.values import overrides, value_text
 
 KEYS = ("name", "law", "question", "bases", "branches", *PARTS)
 
@@ -49,19 +50,20 @@ class Study:
 
     def fit_command(self, runs: str) -> str:
         """What answers the question once the points are trained."""
-        return " ".join(["python fit_law.py", *self._fit_overrides(runs)])
+        return shlex.join(["python", "fit_law.py", *self.fit_overrides(runs)])
 
     def check_fit(self, runs: str) -> None:
         """UserError where that command would be refused, known before hours of training. Reads no rows."""
         if not self.law and not self.question:
             return
         try:
-            compose_fit(self._fit_overrides(runs))
+            compose_fit(self.fit_overrides(runs))
         except UserError as error:
             raise UserError(f"{self.file}: {error}") from error
 
-    def _fit_overrides(self, runs: str) -> list[str]:
-        return ["source=runs", f"source.path={runs}", *self.law, *self.question]
+    def fit_overrides(self, runs: str) -> list[str]:
+        """What that command says of this study."""
+        return ["source=runs", f"source.path={value_text(runs)}", *self.law, *self.question]
 
 
 def read_study(path: Path, extra: list[str]) -> Study:
@@ -90,11 +92,10 @@ def refuse_hydra(points: list[list[str]], file: Path) -> None:
     for each in dict.fromkeys(override for point in points for override in point):
         if re.match(r"[+~]*hydra[/.@=]", each):
             place = file.parent if file.name == "grid.yaml" else file
-            own = "" if "sweeper" in each else f" {each}"
-            raise UserError(
-                f"{each} is a setting of Hydra, which trains a study with `python train.py -m hydra/sweeper=study"
-                f" hydra.sweeper.file={place}{own}`; drop it here"
-            )
+            own = [] if "sweeper" in each else [each]
+            where = f"hydra.sweeper.file={value_text(str(place))}"
+            command = shlex.join(["python", "train.py", "-m", "hydra/sweeper=study", where, *own])
+            raise UserError(f"{each} is a setting of Hydra, which trains a study with `{command}`; drop it here")
 
 
 def load(file: Path) -> dict[str, Any]:

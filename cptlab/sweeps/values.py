@@ -1,9 +1,11 @@
-"""Values of a study file as overrides of Hydra's grammar."""
+"""Values of a study file as overrides of Hydra's grammar, and back."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+
+QUOTES = ("'", '"')
 
 
 def overrides(point: Mapping[str, object]) -> list[str]:
@@ -12,15 +14,32 @@ def overrides(point: Mapping[str, object]) -> list[str]:
 
 
 def value_text(value: object) -> str:
-    """A YAML value in Hydra's override grammar."""
+    """A YAML value in Hydra's override grammar, which takes the letters of ASCII alone without quotes."""
     if value is None:
         return "null"
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, list):
-        return f"[{','.join(map(value_text, value))}]"
+        return f"[{','.join(map(_entry, value))}]"
     if isinstance(value, dict):
-        return "{" + ",".join(f"{key}:{value_text(entry)}" for key, entry in value.items()) + "}"
+        return "{" + ",".join(f"{key}:{_entry(entry)}" for key, entry in value.items()) + "}"
     text = str(value)
-    plain = not isinstance(value, str) or re.fullmatch(r"[\w./+-]*", text)
-    return text if plain else "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+    plain = not isinstance(value, str) or re.fullmatch(r"[\w./+-]*", text, re.ASCII)
+    return text if plain else _quoted(text)
+
+
+def text_of(value: str) -> str:
+    """The text that Hydra reads in a value, with or without quotes; the inverse of `value_text` of a text."""
+    value = value.strip()
+    if len(value) > 1 and value[0] in QUOTES and value[-1] == value[0]:
+        return re.sub(rf"(\\+)({value[0]}|\Z)", lambda found: found[1][1::2] + found[2], value[1:-1])
+    return re.sub(r"\\([\\()\[\]{}:=, \t])", r"\1", value)
+
+
+def _entry(value: object) -> str:
+    return value_text(value) or "''"  # nothing at all is no entry of a list
+
+
+def _quoted(text: str) -> str:
+    """Backslashes count in Hydra's quotes where a quote, or the end, follows them."""
+    return "'" + re.sub(r"(\\*)('|\Z)", lambda found: found[1] * 2 + found[2].replace("'", "\\'"), text) + "'"

@@ -1,6 +1,7 @@
 """`cptlab next`: what it prints, what it refuses."""
 
 import json
+import shutil
 
 import pytest
 from known_law import BASE, SIZE, STEPS, TOKENS, domain_loss, general_loss
@@ -110,6 +111,15 @@ def test_runs_that_are_enough_say_so(recorded, capsys):
     assert code == 0
     assert text.startswith("enough: domain_share 0.4")
     assert "is within the tolerance of 0.2" in text
+
+
+def test_runs_in_a_folder_of_any_name_are_read(recorded, tmp_path, capsys):
+    runs = tmp_path / "it's (new) = übung"
+    shutil.copytree(recorded, runs)
+    (tmp_path / "grid.yaml").write_text(GRID.replace("RUNS", json.dumps(str(runs))))
+    code, text = run([tmp_path, "--tolerance", "0.2", "num_draws=20"], capsys)
+    assert code == 0
+    assert text.startswith("enough: domain_share 0.4")
 
 
 def test_a_budget_below_one_run_says_what_a_run_costs(recorded, capsys):

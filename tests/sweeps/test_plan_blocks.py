@@ -13,6 +13,7 @@ from cptlab.errors import UserError
 from cptlab.records.run import write_whole
 from cptlab.sweeps.blocks import LATER, blocks_of
 from cptlab.sweeps.index import checked_points
+from cptlab.sweeps.planned import RECORD_BYTES
 from cptlab.sweeps.state import State
 from cptlab.sweeps.study import read_study
 from cptlab.sweeps.watch import is_over
@@ -104,6 +105,16 @@ def test_a_trunk_that_fails_leaves_its_branches_alone_and_a_watch_ends(study, tm
     assert sum(line.endswith("its trunk failed") for line in told) == 2 + 1
 
 
+def test_later_pieces_of_a_trunk_are_planned_with_the_checkpoint_that_they_keep(study, tmp_path):
+    (tmp_path / "grid.yaml").write_text("budgets: [640, 1280, 2560]\nbranches: true\nfixed: {lr_schedule: wsd}\n")
+    own = [*(each for each in study if not each.startswith("tokens=")), f"runs={tmp_path}/runs"]
+    pieces = [point for block in blocks_of(read_study(tmp_path, own))[:-1] for point in block.points]
+    assert [point.run_id == LATER for point in pieces] == [False, True, True]
+    checkpoint = (pieces[0].disk - RECORD_BYTES) // 2  # one kept, one being written, no final weights
+    assert [point.kept for point in pieces] == [checkpoint + RECORD_BYTES] * 3
+    assert [point.path.parent for point in pieces] == [tmp_path / "runs" / ".trunks"] * 3
+
+
 def test_what_is_missing_goes_on_unless_its_base_has_failed():
     done, failed, missing = State("done"), State("failed"), State("missing")
     assert is_over([[done, failed]], [True])
@@ -113,6 +124,16 @@ def test_what_is_missing_goes_on_unless_its_base_has_failed():
     for going in (missing, State("running"), State("interrupted")):
         assert not is_over([[done, failed, going]], [True])
     assert not is_over([[done], [missing]], [True, False])
+
+
+@pytest.mark.parametrize("seconds", ["nan", "inf", "0", "-1", "1e300"])
+@pytest.mark.parametrize("more", [["--watch"], []])
+def test_looks_that_never_come_are_refused(study, tmp_path, capsys, seconds, more):
+    (tmp_path / "grid.yaml").write_text("seeds: [0]\n")
+    assert run("status", tmp_path, *more, f"--every={seconds}", *study, f"runs={tmp_path}/runs") == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"error: --every is {float(seconds):g}; it must be above 0 seconds, and a day at most")
+    assert said.count("\n") == 1
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,11 @@
+import shlex
+import subprocess
+
 import pytest
 
 from cptlab.cli import main
 from cptlab.errors import UserError
+from cptlab.launch import compose_fit
 from cptlab.records.run import write_whole
 from cptlab.sweeps.cli import planned_of
 from cptlab.sweeps.preflight import check_points
@@ -103,6 +107,35 @@ def test_what_answers_the_question_is_a_command(tmp_path):
     file.write_text("seeds: [0]\nlaw: {law: dcpt, law.min_irreducible: -10}\nquestion: tradeoff\n")
     expected = "python fit_law.py source=runs source.path=runs/x law=dcpt law.min_irreducible=-10 question=tradeoff"
     assert read_study(file, []).fit_command("runs/x") == expected
+
+
+@pytest.mark.parametrize("name", ["it's", "sp ace", "(new) $x", "übung", "a=b"])
+def test_that_command_can_be_pasted_into_a_shell_whatever_the_folder_is_called(tmp_path, name):
+    (tmp_path / "grid.yaml").write_text("seeds: [0]\nlaw: dcpt\nquestion: {question: what_if, question.text: a b}\n")
+    study = read_study(tmp_path, [])
+    asked = subprocess.run(
+        ["sh", "-c", study.fit_command(f"/x/{name}/runs").replace("python fit_law.py", "printf '%s\\n'")],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert asked.stdout.splitlines() == study.fit_overrides(f"/x/{name}/runs")
+
+
+@pytest.mark.parametrize("name", ["it's", "sp ace", "(new)", "übung", "a=b"])
+def test_the_fit_of_a_study_is_checked_whatever_its_folder_is_called(tmp_path, name):
+    (tmp_path / "grid.yaml").write_text("seeds: [0]\nlaw: dcpt\n")
+    study = read_study(tmp_path, [])
+    study.check_fit(f"{tmp_path}/{name}")
+    assert compose_fit(study.fit_overrides(f"{tmp_path}/{name}")).source.path == f"{tmp_path}/{name}"
+
+
+def test_the_command_with_hydras_own_settings_can_be_pasted_too(tmp_path):
+    (tmp_path / "it's").mkdir()
+    (tmp_path / "it's" / "grid.yaml").write_text("seeds: [0]\nfixed: {hydra.launcher.partition: gpu now}\n")
+    with pytest.raises(UserError) as refused:
+        read_study(tmp_path / "it's", [])
+    words = shlex.split(str(refused.value).split("`")[1])
+    assert words[:4] == ["python", "train.py", "-m", "hydra/sweeper=study"]
+    assert words[4:] == [f"hydra.sweeper.file='{tmp_path}/it\\'s'", "hydra.launcher.partition='gpu now'"]
 
 
 @pytest.mark.parametrize("command", ["plan", "sweep"])
