@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from cptlab.errors import UserError
+
 QUOTES = ("'", '"')
 
 
@@ -14,7 +16,10 @@ def overrides(point: Mapping[str, object]) -> list[str]:
 
 
 def value_text(value: object) -> str:
-    """A YAML value in Hydra's override grammar, which takes the letters of ASCII alone without quotes."""
+    """A YAML value in Hydra's override grammar, which takes the letters of ASCII alone without quotes.
+
+    UserError for a name in a mapping that this grammar cannot hold.
+    """
     if value is None:
         return "null"
     if isinstance(value, bool):
@@ -22,7 +27,7 @@ def value_text(value: object) -> str:
     if isinstance(value, list):
         return f"[{','.join(map(_entry, value))}]"
     if isinstance(value, dict):
-        return "{" + ",".join(f"{key}:{_entry(entry)}" for key, entry in value.items()) + "}"
+        return "{" + ",".join(f"{_name(key)}:{_entry(entry)}" for key, entry in value.items()) + "}"
     text = str(value)
     plain = not isinstance(value, str) or re.fullmatch(r"[\w./+-]*", text, re.ASCII)
     return text if plain else _quoted(text)
@@ -38,6 +43,12 @@ def text_of(value: str) -> str:
 
 def _entry(value: object) -> str:
     return value_text(value) or "''"  # nothing at all is no entry of a list
+
+
+def _name(key: object) -> str:
+    if not re.fullmatch(r"[\w $%*+./?@|-]+", str(key), re.ASCII):  # it takes no quotes around names
+        raise UserError(f"{str(key)!r} cannot be a name in a mapping of a study; use a to z, A to Z, digits and _")
+    return str(key)
 
 
 def _quoted(text: str) -> str:

@@ -8,6 +8,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cptlab.errors import UserError
 from cptlab.sweeps.index import index_file, runs_folder
 from cptlab.sweeps.preflight import compose_point
 from cptlab.sweeps.study import read_study
@@ -46,6 +47,18 @@ def test_any_text_comes_back_from_hydra_and_from_its_override(text):
 @pytest.mark.parametrize("typed", ["a/b", r"a\ b", r"a\=b", "'a b'", '"it\'s"', r"'it\'s'", r'"a\\"', " a ", r"'a\b'"])
 def test_what_a_user_types_is_read_as_hydra_reads_it(typed):
     assert text_of(typed) == read(typed)
+
+
+@pytest.mark.parametrize("name", ["übung", "it's", "a:b", "a,b", ""])
+def test_a_name_that_hydra_cannot_hold_in_a_mapping_is_refused(tmp_path, name):
+    (tmp_path / "grid.yaml").write_text(yaml.safe_dump({"fixed": {"data.corpora": {name: "x.jsonl"}}, "seeds": [0]}))
+    with pytest.raises(UserError, match="cannot be a name in a mapping of a study; use a to z"):
+        read_study(tmp_path, [])
+
+
+@pytest.mark.parametrize("name", ["law_en", "a-b.c", "7", "a b"])
+def test_a_name_that_hydra_can_hold_comes_back(name):
+    assert [str(key) for key in read(value_text({name: 1}))] == [name]
 
 
 @pytest.mark.parametrize("name", FOLDERS)
