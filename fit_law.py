@@ -53,7 +53,8 @@ def answer(config: FitConfig) -> list[str]:
         from cptlab.report.page import write_report
 
         facts = {"origin": rows.origin, "valid_rule": source.rule or None, "coverage": source.coverage()}
-        facts["metrics"] = [metrics_of(run) for run in getattr(source, "usable", ())]
+        runs, history = getattr(source, "usable", []), getattr(source, "base_lr_history", None)
+        facts["metrics"] = [metrics_of(run, base_history=history) for run in runs]
         lines.append(f"{'report':<14}{write_report(folder, rows, fits, found, facts, by_corpus(compared))}")
     if config.wandb:
         from cptlab.report.to_wandb import to_wandb
