@@ -21,9 +21,11 @@ def answer(config: FitConfig) -> list[str]:
     from cptlab.fitting.chosen import by_corpus, compare_with, comparison_lines, laws_for
     from cptlab.fitting.fit import fit, to_json
     from cptlab.fitting.table import left_out
+    from cptlab.metrics.tasks import verdicts_of
     from cptlab.records.write_csv import write_csv
 
     source, question, folder = config.source, config.question, Path(config.out)
+    verdicts = verdicts_of(Path(config.tasks[0]), Path(config.tasks[1])) if config.tasks and config.report else []
     rows = source.read()
     options = {"num_draws": config.num_draws, "seed": config.seed, "heldout": config.heldout}
     laws, compared = laws_for(config.law, rows, config.seed)
@@ -49,11 +51,14 @@ def answer(config: FitConfig) -> list[str]:
     lines = summary(fits, found, source.rule, left_out(rows, fits.values()), [command for command in first if command])
     lines += comparison_lines(compared, auto)
     if config.report:
+        from cptlab.metrics.chains import streams_of
         from cptlab.metrics.of_run import metrics_of
         from cptlab.report.page import write_report
 
         facts = {"origin": rows.origin, "valid_rule": source.rule or None, "coverage": source.coverage()}
-        facts["metrics"] = [metrics_of(run) for run in getattr(source, "usable", ())]
+        runs, history = getattr(source, "usable", []), getattr(source, "base_lr_history", None)
+        facts["metrics"] = [metrics_of(run, base_history=history) for run in runs]
+        facts |= {"streams": streams_of(runs), "tasks": verdicts}
         lines.append(f"{'report':<14}{write_report(folder, rows, fits, found, facts, by_corpus(compared))}")
     if config.wandb:
         from cptlab.report.to_wandb import to_wandb

@@ -1,7 +1,7 @@
 """The whole of fit_law.py on one screen, typed; `cptlab.config.register()` hands it to Hydra."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from omegaconf import MISSING
 
@@ -24,6 +24,7 @@ class FitConfig:
     heldout: bool = True  # refit with runs left out to measure the error; off: no claim of accuracy
     compare: bool = True  # hold the law against all others on held-out rows (seconds), as law=auto always does
     report: bool = True  # write report.html and its figures
+    tasks: list[str] = field(default_factory=list)  # [BASE,ADAPTED], item scores for the report: win, tie, loss a task
     wandb: str = ""  # project or entity/project of W&B that gets the answer and its figures as an artifact, too
     check: str = ""  # id of a trained run: hold it against the interval that was predicted for it, fit without it
 
@@ -32,6 +33,8 @@ class FitConfig:
             raise UserError(f"num_draws is {self.num_draws}; an interval needs 20 or more")
         if not self.out.strip():
             raise UserError("out is empty; give a folder: out=fits/mine")
+        if len(self.tasks) not in (0, 2):
+            raise UserError(f"tasks has {len(self.tasks)} entries; give the item scores of two models: [BASE,ADAPTED]")
         if self.wandb and not re.fullmatch(r"([\w.-]+/)?[\w.-]+", self.wandb):
             raise UserError(f"wandb is {self.wandb!r}; give project or entity/project, or leave it empty")
         asked, read = (getattr(part, "anneal_decay", None) for part in (self.question, self.source))

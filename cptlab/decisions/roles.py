@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 
 def roles(fits: Mapping[str, Fit], question: Question) -> tuple[str, str]:
-    """(general, domain): the corpora that the question names, or that the share columns tell apart."""
+    """(general, domain): the corpora that the question names, the records, or else the share columns tell apart."""
     known = list(fits)
     for key in ("general", "domain"):
         name = getattr(question, key)
         if name and name not in known:
             raise UserError(f"question.{key}={name} was not fitted.{closest(name, known)}")
-    general = question.general or _whose(fits, "general_share", question.domain)
+    general = question.general or _recorded(fits, question.domain) or _whose(fits, "general_share", question.domain)
     domain = question.domain or _whose(fits, "domain_share", general)
     rest = [name for name in known if name not in (general, domain)]
     if len(known) == 2 and len(rest) == 1:
@@ -32,6 +32,13 @@ def roles(fits: Mapping[str, Fit], question: Question) -> tuple[str, str]:
     if general == domain:
         raise UserError(f"question.general and question.domain are both {general}; name two corpora")
     return general, domain
+
+
+def _recorded(fits: Mapping[str, Fit], other: str) -> str:
+    """The general corpus that the records of all rows name; '' if they differ, or it is not fitted or is `other`."""
+    named = {fit.observations.general for fit in fits.values()}
+    name = named.pop() if len(named) == 1 else ""
+    return name if name in fits and name != other else ""
 
 
 def _whose(fits: Mapping[str, Fit], column: str, other: str) -> str:

@@ -42,7 +42,9 @@ def _keep(rows: Observations, mask: np.ndarray, reason: str) -> Observations:
     left_out = dict(rows.left_out)
     left_out[reason] = left_out.get(reason, 0) + int((~mask).sum())
     kept = rows.where(mask)
-    return Observations(kept.columns, kept.run, kept.domain, kept.split, kept.base, kept.origin, left_out)
+    return Observations(
+        kept.columns, kept.run, kept.domain, kept.split, kept.base, kept.origin, left_out, general=kept.general
+    )
 
 
 def _is_last(rows: Observations) -> np.ndarray:

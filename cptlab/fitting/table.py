@@ -143,6 +143,7 @@ def _from_columns(table: Mapping[str, Any]) -> Observations:
     return Observations(
         columns=columns, run=labels["run"], domain=labels["domain"], split=labels["split"],
         base=labels["base_id"], origin="the table", row=np.arange(n),
+        general=str(getattr(table, "attrs", {}).get("general", "")),
     )  # fmt: skip
 
 

@@ -89,21 +89,15 @@ def of_stream(options: argparse.Namespace) -> Found:
 
 def of_tasks(options: argparse.Namespace) -> Found:
     """Win, tie or loss of each task."""
-    from cptlab.metrics.item_scores import read_scores, same_items
-    from cptlab.metrics.paired import compare_tasks, tally
+    from cptlab.metrics.paired import tally
     from cptlab.metrics.tables import tasks_lines
+    from cptlab.metrics.tasks import verdicts_of
     from cptlab.report.charts.transfer import task_chart
 
     if not 0 < options.level < 1 or options.draws < 100:
         raise UserError(f"--level {options.level:g} must lie in (0, 1), --draws {options.draws} be 100 or more")
-    (base, lower), (adapted, _) = (read_scores(path, options.metric) for path in options.tasks)
-    if len(base) == len(adapted) == 1 and options.tasks[0].is_file() and options.tasks[1].is_file():
-        adapted = {next(iter(base)): next(iter(adapted.values()))}  # the task need not be named where there is one
-    same_items(base, adapted)
-    if unknown := [name for name in options.lower_is_better if name not in base]:
-        raise UserError(f"--lower-is-better {unknown[0]} is no task of {options.tasks[0]}.{closest(unknown[0], base)}")
-    lower |= set(options.lower_is_better)
-    found = compare_tasks(base, adapted, sorted(lower), options.level, options.draws)
+    base, adapted = options.tasks
+    found = verdicts_of(base, adapted, options.metric, options.lower_is_better, options.level, options.draws)
     content = {"tasks": [one.to_json() for one in found], "tally": tally(found)}
     return tasks_lines(found), content, [task_chart(found)] if options.figures else []
 

@@ -57,8 +57,11 @@ class RunMetrics:
         }  # fmt: skip
 
 
-def metrics_of(run: Run, split: str = "fit") -> RunMetrics:
-    """From the record alone. UserError where it holds no row of the split."""
+def metrics_of(run: Run, split: str = "fit", base_history: Mapping[str, Any] | None = None) -> RunMetrics:
+    """From the record alone. UserError where it holds no row of the split.
+
+    base_history: LR history of the base where the record has none.
+    """
     facts: Mapping[str, Any] = run.facts
     kept = read_diagnostics(run.folder) if isinstance(run.folder, Path) else None
     curves = curves_of(run, split, kept.rows if kept and split == "fit" else None)
@@ -70,5 +73,5 @@ def metrics_of(run: Run, split: str = "fit") -> RunMetrics:
         {name: count / (sum(drawn.values()) or 1) for name, count in drawn.items()},
         curves, {name: corpus_loss(curve) for name, curve in curves.items()},
         {name: stability_gap(curve) for name, curve in curves.items()},
-        potential_of_run(facts), potential_of_base(facts.get("base") or {}), kept,
+        potential_of_run(facts), potential_of_base(facts.get("base") or {}, base_history), kept,
     )  # fmt: skip

@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cptlab.errors import UserError
+from cptlab.records.base_areas import base_areas
 from cptlab.schedules.area import learning_rates
 from cptlab.variants import discover_group
 
@@ -28,12 +30,16 @@ def potential_of_run(facts: Mapping[str, Any]) -> float | None:
     return _potential(facts.get("schedule"), facts.get("peak_lr"), facts["tokens_per_step"], facts["tokens_total"])
 
 
-def potential_of_base(base: Mapping[str, Any]) -> float | None:
-    """Of the base of a run; None where its history is not known, as of most open models."""
-    history, tokens, steps = base.get("lr_history"), base.get("tokens"), base.get("step")
-    if not history or not tokens or not steps:
+def potential_of_base(base: Mapping[str, Any], declared: Mapping[str, Any] | None = None) -> float | None:
+    """Of the base of a run, the column base_potential; None where its history is not known, as of most open models.
+
+    base: as a run records it, with the history that was declared for it (model.lr_history). declared: history for a
+    base whose record has none (source.base_lr_history).
+    """
+    try:
+        return base_areas(base, declared=declared).get("base_potential")
+    except UserError:  # a schedule that is not known here, which only a fit of areas needs
         return None
-    return _potential(history.get("schedule"), history.get("peak_lr"), tokens // steps, tokens)
 
 
 def _potential(

@@ -64,7 +64,7 @@ def gap_sentence(gap: StabilityGap) -> str:
         return f"{gap.domain}: never above the base at an evaluation, the first after {count(gap.first_look)} tokens"
     noise = gap.depth.se is not None and not gap.is_clear
     top = f"{gap.domain}: {number(gap.depth)} nat/token above the base at step {gap.bottom_step}"
-    top += ", within 1.96 standard errors" if noise else ""
+    top += f", within the noise of {gap.looks} evaluation{'s' * (gap.looks != 1)}" if noise else ""
     if gap.break_even_tokens is None or gap.break_even_between is None:
         end = "still rising at the end" if gap.still_rising else "not back by the end"
         return f"{top}; {end}" + ("" if noise else ": forgetting, no gap")

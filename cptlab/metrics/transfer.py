@@ -3,7 +3,8 @@ arXiv 1706.08840), of losses: L[s, c] is the loss of corpus c after stage s, s =
 
     forgetting(c) = L[T, c] - min_{s < T} L[s, c]                     mean: over corpora trained on before
                                                                       the last stage
-    retained      = mean_c L[T, c]
+    retained      = mean_c L[T, c]                                    c: corpora that some stage trained on, that of
+                                                                      the base among them
     learned       = mean_{s >= 1} L[s, c_s]                           c_s: the corpus of stage s
     backward(c)   = L[s_c, c] - L[T, c],      s_c < T: the last stage that trained on c
     forward(c)    = L[0, c] - L[s_c - 1, c],  s_c >= 2: the first stage that trained on c
@@ -11,7 +12,8 @@ arXiv 1706.08840), of losses: L[s, c] is the loss of corpus c after stage s, s =
 
 Transfers and gains are positive where the loss fell, as GEM's are where the accuracy rose. As there, the means leave
 out what was not trained on in the stream: the base's own corpus has a `backward`, minus what the stream cost it, that
-is not in their mean.
+is not in their mean. It is in those of `forgetting` and `retained`: there it is the first task, as the first language
+is in MER's streams. A corpus that no stage trained on is in none of these means.
 """
 
 from __future__ import annotations
@@ -65,10 +67,11 @@ def transfer(m: StageMatrix) -> Transfer:
     before = [c for c, at in stages_of.items() if at and at[0] < T]
     backward = {c: _gain(m, T, max(stages_of[c]), c) for c in before if max(stages_of[c]) < T}
     forward = {c: _gain(m, at[0] - 1, 0, c) for c, at in stages_of.items() if at and at[0] >= 2}
+    seen = [c for c, at in stages_of.items() if at]
     in_stream = [c for c in backward if any(s >= 1 for s in stages_of[c])]
     pairs = [[_gain(m, s, s - 1, c) for c in m.corpora] for s in range(1, T + 1)]
     return Transfer(
-        m, forgetting, mean([forgetting[c] for c in before]), mean([m.at(T, c) for c in m.corpora]),
+        m, forgetting, mean([forgetting[c] for c in before]), mean([m.at(T, c) for c in seen]),
         mean([m.at(s, name) for s, name in enumerate(m.trained) if s and name]),
         backward, mean([backward[c] for c in in_stream]), forward, mean(list(forward.values())),
         np.array([[one.value for one in row] for row in pairs]),

@@ -17,14 +17,15 @@ if TYPE_CHECKING:
 def to_frame(rows: Observations) -> pd.DataFrame:
     """One row a (run, step, domain, split): `run, domain, split, base_id, loss`, then all others of `cptlab.units`.
 
-    `.attrs` tells `origin` (in words) and `left_out` (reason -> rows that the reader left out).
+    `.attrs` tells `origin` (in words), `left_out` (reason -> rows that the reader left out) and `general` (the name
+    of that corpus where the records give one, else "").
     """
     import pandas as pd
 
     labels = {"run": rows.run, "domain": rows.domain, "split": rows.split, "base_id": rows.base}
     columns = {"loss": rows["loss"], **rows.columns} if "loss" in rows.columns else rows.columns
     frame = pd.DataFrame({name: label.astype(object) for name, label in labels.items()} | dict(columns))
-    frame.attrs = {"origin": rows.origin, "left_out": dict(rows.left_out)}
+    frame.attrs = {"origin": rows.origin, "left_out": dict(rows.left_out), "general": rows.general}
     return frame
 
 

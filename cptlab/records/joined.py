@@ -103,7 +103,9 @@ def join(tables: Iterable[Observations]) -> Observations:
         counts.update(table.left_out)
     origin = " and ".join(dict.fromkeys(table.origin for table in tables))
     unused = tuple(dict.fromkeys(name for table in tables for name in table.unused))
-    whole = Observations(columns, **labels, origin=origin, left_out=dict(counts), unused=unused)
+    named = {table.general for table in tables}
+    general = named.pop() if len(named) == 1 else ""
+    whole = Observations(columns, **labels, origin=origin, left_out=dict(counts), unused=unused, general=general)
     part = np.repeat(np.arange(len(tables)), [len(table) for table in tables])
     again = _repeated(whole, part, [table.origin for table in tables])
     return whole.without(again, "rows that two sources hold (counted once)").in_order()

@@ -22,6 +22,7 @@ class Observations:
     origin: where the table came from, in words.
     left_out: reason -> number of rows that a reader left out.
     unused: names of the origin's columns that no one reads, among them perhaps a misspelt one.
+    general: name of the general corpus, where the records of all rows give the same one; else "".
     row: (n,) int, where the origin is a table that a user brought: its row, as an editor counts; else None.
     """
 
@@ -34,6 +35,7 @@ class Observations:
     left_out: Mapping[str, int] = field(default_factory=dict)
     row: NDArray[np.int_] | None = None
     unused: tuple[str, ...] = ()
+    general: str = ""
 
     def __len__(self) -> int:
         return len(self.run)

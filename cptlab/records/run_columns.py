@@ -90,7 +90,9 @@ def _rates(facts: Mapping[str, Any]) -> np.ndarray:
     return learning_rates(schedule, facts["peak_lr"], facts["tokens_per_step"], facts["tokens_total"])
 
 
-def as_observations(table: list[dict[str, Any]], origin: str, left_out: Mapping[str, int]) -> Observations:
+def as_observations(
+    table: list[dict[str, Any]], origin: str, left_out: Mapping[str, int], general: str = ""
+) -> Observations:  # fmt: skip
     """Rows -> columns; a quantity that some row lacks is no column, except shares, which are then 0.
 
     Where some run was sparse, the mean parameters of the dense ones are their parameters.
@@ -103,4 +105,4 @@ def as_observations(table: list[dict[str, Any]], origin: str, left_out: Mapping[
         if all(value is not None for value in values):
             columns[name] = np.array(values, dtype=np.float64)
     run, domain, split, base = (np.array([row[name] for row in table], dtype=np.str_) for name in TEXT)
-    return Observations(columns, run, domain, split, base, origin, left_out).in_order()
+    return Observations(columns, run, domain, split, base, origin, left_out, general=general).in_order()

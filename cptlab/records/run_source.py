@@ -91,7 +91,9 @@ class RunSource(Source):
                 f"the {len(runs)} runs in {self.place} have no row in the valid interval "
                 f"({self.rule}): lower source.valid_from or evaluate more often"
             )
-        return as_observations(table, f"run records in {self.place.partition('=')[2]}", dict(left_out))
+        named = {str(run.facts.get("general") or "") for run in runs}
+        general = named.pop() if len(named) == 1 else ""
+        return as_observations(table, f"run records in {self.place.partition('=')[2]}", dict(left_out), general)
 
     @property
     def usable(self) -> list[Run]:

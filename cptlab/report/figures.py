@@ -1,7 +1,8 @@
 """The figures of a report, in its order: those that the story fills, and why the others are left out."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from cptlab.report.charts.contours import contours_lr, contours_tokens
 from cptlab.report.charts.correlation import correlation
@@ -16,6 +17,7 @@ from cptlab.report.charts.predicted import predicted_against_measured
 from cptlab.report.charts.profile import profile
 from cptlab.report.charts.residuals import residuals
 from cptlab.report.charts.tradeoff import tradeoff
+from cptlab.report.charts.transfer import TASKS, streams_charts, task_chart
 from cptlab.report.grid import Story
 from cptlab.report.marks import Chart, Omitted
 from cptlab.report.png import save_png
@@ -39,8 +41,21 @@ def figures(story: Story) -> dict[str, list[Chart | Omitted]]:
     found = {}
     for section, makers in SECTIONS.items():
         found[section] = [maker(story) for maker in makers]
-        if len(found) == 1 and (runs := story.facts.get("metrics")):
-            found[GAINED_AND_LOST] = run_charts(runs)
+        if len(found) == 1 and (charts := _gained_and_lost(story.facts)):
+            found[GAINED_AND_LOST] = charts
+    return found
+
+
+def _gained_and_lost(facts: Mapping[str, Any]) -> list[Chart | Omitted]:
+    """Of the runs, of the streams among them, of the tasks: what was handed over."""
+    runs, verdicts = facts.get("metrics"), facts.get("tasks")
+    found = run_charts(runs) if runs else []
+    if runs and "streams" in facts:
+        found += streams_charts(facts["streams"])
+    if verdicts:
+        found.append(task_chart(verdicts))
+    elif runs and "tasks" in facts:
+        found.append(Omitted(TASKS, "no item scores of base and adapted model were given (tasks=[BASE,ADAPTED])"))
     return found
 
 

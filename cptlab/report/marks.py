@@ -183,7 +183,7 @@ def tick_text(value: float, axis: Axis) -> str:
 def _limits(panel: Panel, which: str) -> tuple[float, float]:
     axis: Axis = getattr(panel, which)
     if axis.names:
-        return -0.6, len(axis.names) - 0.4
+        return (-0.6 if axis.low is None else axis.low), (len(axis.names) - 0.4 if axis.high is None else axis.high)
     values = np.concatenate([np.ravel(part) for mark in panel.marks for part in _parts(mark, which)] or [np.ones(1)])
     values = values[np.isfinite(values) & ((values > 0) | (not axis.log))]
     low, high = (float(values.min()), float(values.max())) if len(values) else (1.0, 2.0)

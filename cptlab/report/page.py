@@ -33,7 +33,8 @@ def write_report(
 
     facts (each may be absent): title; left_out {reason: count}; valid_rule, the sentence that says which rows
     feed the law; coverage, a list of {num_params, share, status, seeds}; versions {name: version}; origin; metrics, a
-    list of `cptlab.metrics.of_run.RunMetrics`.
+    list of `cptlab.metrics.of_run.RunMetrics`; streams, of `cptlab.metrics.chains.Stream`; tasks, of
+    `cptlab.metrics.paired.Verdict`.
     comparison: of laws, an object with `.table()` (a list of rows), `.left_out` {law: reason} and `.why`; one for
     all corpora, or corpus -> one. The same arguments give the same bytes.
     """
@@ -115,5 +116,5 @@ def _provenance(story: Story) -> list[tuple[str, str]]:
         ("Bases", ", ".join(sorted({base for base in table.base.tolist() if base})) or "not recorded"),
     ]
     rows += [(str(name), str(version)) for name, version in (facts.get("versions") or {}).items()]
-    known = {"title", "left_out", "valid_rule", "coverage", "versions", "origin", "metrics"}
+    known = {"title", "left_out", "valid_rule", "coverage", "versions", "origin", "metrics", "streams", "tasks"}
     return rows + [(str(name), str(value)) for name, value in facts.items() if name not in known]

@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 
 from cptlab.errors import argument, one_sentence
+from cptlab.metrics.chains import chains
 from cptlab.metrics.over_seeds import by_setting, change, each, error_bars, over_seeds, t_interval
 from cptlab.metrics.streams import stages_of_runs
 from cptlab.metrics.transfer import Transfer, transfer
 from cptlab.records.run import write_whole
-from cptlab.records.run_folders import Run, load_run, run_folders
+from cptlab.records.run_folders import load_run, run_folders
 from cptlab.report.marks import Axis, Chart, Field, Mark, Panel, Points, Rule
 from cptlab.report.png import save_png
 from cptlab.report.style import FOUR, MUTED
@@ -22,20 +23,6 @@ from cptlab.report.style import FOUR, MUTED
 REPLAYS = {"none": "no replay", "reservoir": "reservoir", "fixed": "base's prose"}
 MEANS = ("forgetting_mean", "learned", "backward_mean", "forward_mean")
 Key = tuple[tuple[str, ...], str]  # order of the domains, replay
-
-
-def chains(runs: list[Run]) -> list[list[Run]]:
-    """The streams among stages: from each run that no other started from back to the first, in order of training."""
-    known = {run.facts["run_id"]: run for run in runs}
-    started_from = {run.facts["base"].get("run_id") for run in runs}
-    found = []
-    for name, last in known.items():
-        if name not in started_from:
-            chain = [last]
-            while (before := chain[0].facts["base"].get("run_id")) in known:
-                chain.insert(0, known[before])
-            found.append(chain)
-    return found
 
 
 def streams(path: Path) -> dict[Key, dict[int, Transfer]]:

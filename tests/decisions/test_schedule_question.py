@@ -1,10 +1,13 @@
 """Schedules judged by laws of their areas; the areas are small sums."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from planted import Terms, planted
 
 from cptlab.decisions.recommend import recommend
+from cptlab.decisions.roles import roles
 from cptlab.decisions.schedule import Schedule
 from cptlab.errors import UserError
 
@@ -52,6 +55,27 @@ def test_the_peak_lr_is_as_large_as_the_cap_on_forgetting_allows():
     assert found.choice["schedule"] == "constant"
     np.testing.assert_allclose(found.interval["peak_lr"], 1e-3)  # the draws have no spread
     assert any(run["lr_schedule"] == "constant" for run in found.next_runs)
+
+
+def test_of_three_corpora_the_general_one_is_that_of_the_record():
+    """No share tells them apart: neither mixture held dots or prose."""
+    fits = {"dots": areas("dots", 2, 0, 0), "law": areas("law", 3, 0, -1), "prose": areas("prose", 2, 0.6, 0)}
+    question = Schedule(domain="law", schedules=["constant", "linear"], peak_lrs=[1e-2])
+    with pytest.raises(UserError, match=r"give question\.general=dots"):
+        recommend(fits, question)
+    told = {name: named(fit, "prose") for name, fit in fits.items()}
+    assert recommend(told, question).question["general"] == "prose"
+    assert roles(told, Schedule(domain="law", general="dots")) == ("dots", "law")
+    for disagree in (told | {"law": fits["law"]}, told | {"law": named(fits["law"], "dots")}):
+        with pytest.raises(UserError, match=r"give question\.general=dots"):
+            roles(disagree, question)
+    with pytest.raises(UserError, match=r"give question\.general=dots"):
+        roles(told, Schedule(domain="prose"))  # the question turns the roles round
+
+
+def named(fit, general):
+    """A fit of rows whose records name the general corpus."""
+    return dataclasses.replace(fit, observations=dataclasses.replace(fit.observations, general=general))
 
 
 def test_draws_that_choose_another_schedule_are_a_reason_to_measure():

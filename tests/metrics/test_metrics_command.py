@@ -63,7 +63,7 @@ def test_several_runs_are_a_table_by_size_and_json_says_the_same(tmp_path, capsy
 
 def test_a_rise_within_the_noise_is_not_called_forgetting(tmp_path, capsys):
     folder = write_run(tmp_path, "a", {0: {"prose": 2.0}, 10: {"prose": 2.1}}, se=0.1)
-    assert "within 1.96 standard errors; still rising at the end\n" in said(capsys, folder)[1]
+    assert "within the noise of 1 evaluation; still rising at the end\n" in said(capsys, folder)[1]
     folder = write_run(tmp_path, "b", {0: {"prose": 2.0}, 10: {"prose": 2.1}}, se=0.01)
     assert "still rising at the end: forgetting, no gap\n" in said(capsys, folder)[1]
 

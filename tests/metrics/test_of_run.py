@@ -10,6 +10,7 @@ from cptlab.errors import UserError
 from cptlab.metrics.diagnostics import drift, read_diagnostics
 from cptlab.metrics.of_run import metrics_of
 from cptlab.metrics.potential import loss_potential, potential_of_base, potential_of_run
+from cptlab.records.base_areas import base_areas
 from cptlab.records.run_folders import load_run
 
 LOSSES = {0: {"prose": 2.0, "law": 4.0}, 5: {"prose": 2.4, "law": 3.5}, 10: {"prose": 2.2, "law": 3.0}}
@@ -22,6 +23,23 @@ def test_the_potential_is_the_last_rate_over_the_highest():
     assert potential_of_base(facts["base"]) == pytest.approx(0.1)  # cosine down to its floor
     assert potential_of_base({"kind": "pretrained"}) is None
     assert potential_of_run(facts | {"schedule": {"variant": "of another version"}}) is None
+    other = {"peak_lr": 1e-2, "schedule": {"variant": "of another version"}}
+    assert potential_of_base(facts["base"] | {"lr_history": other}) is None
+
+
+WSD = {"variant": "wsd", "decay_share": 0.5}
+DECLARED = {"peak_lr": 1e-2, "tokens": 640, "tokens_total": 1280, "tokens_per_step": 64, "schedule": WSD}
+
+
+def test_the_potential_of_an_open_base_is_that_of_the_history_that_was_declared(tmp_path):
+    """10 of 20 steps were trained, and a WSD of half its tokens decays from the 11th on: 1. All 20: its floor, 0."""
+    open_model = {"kind": "pretrained", "weights_sha256": "w", "lr_history": DECLARED}  # neither tokens nor step
+    run = load_run(write_run(tmp_path, "a", LOSSES, base=open_model))
+    assert metrics_of(run).base_potential == base_areas(run.facts["base"])["base_potential"] == 1
+    assert potential_of_base(open_model | {"lr_history": DECLARED | {"tokens": 1280}}) == pytest.approx(0)
+    bare = load_run(write_run(tmp_path, "b", LOSSES, base=open_model | {"lr_history": None}))
+    assert metrics_of(bare).base_potential is None
+    assert metrics_of(bare, base_history=DECLARED).base_potential == 1
 
 
 def test_drift_is_a_relative_frobenius_norm_and_adds_up_in_squares():

@@ -1,5 +1,6 @@
 """The stability gap on curves whose dip is known."""
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -45,6 +46,23 @@ def test_the_deepest_rise_counts_whatever_row_of_noise_came_before():
 def test_a_rise_within_the_noise_is_not_clear():
     assert not stability_gap(curve([3.0, 3.05, 2.9], se=0.1)).is_clear
     assert stability_gap(curve([3.0, 3.5, 2.9], se=0.1)).is_clear
+
+
+def test_the_bound_of_a_clear_rise_grows_with_the_evaluations_that_were_looked_at():
+    """A rise of 2.5 standard errors of a difference: clear as the only look, not as the largest of ten or 24."""
+    rise = 3.0 + 2.5 * 0.1 * 2**0.5
+    gaps = [stability_gap(curve([3.0, rise, *[2.9] * (looks - 1)], se=0.1)) for looks in (1, 10, 24)]
+    assert [gap.is_clear for gap in gaps] == [True, False, False]
+    assert [gap.looks for gap in gaps] == [1, 10, 24]
+    assert [gap.bound for gap in gaps] == [pytest.approx(z, abs=5e-4) for z in (1.96, 2.807, 3.078)]
+    assert stability_gap(curve([3.0, 3.0 + 3.1 * 0.1 * 2**0.5, *[2.9] * 23], se=0.1)).is_clear
+
+
+def test_noise_alone_makes_a_clear_gap_of_one_run_in_twenty_at_most():
+    rng = np.random.default_rng(0)
+    curves = [curve(np.r_[3.0, 3.0 + 0.1 * rng.standard_normal(24)], se=0.1 / 2**0.5) for _ in range(1000)]
+    clear = np.mean([stability_gap(one).is_clear for one in curves])
+    assert 0.01 < clear < 0.05  # one side of 5 %; with 1.96 alone it would be 45 %
 
 
 def test_without_a_base_loss_there_is_nothing_to_come_back_to():

@@ -38,6 +38,15 @@ def test_forgetting_retained_and_learned():
     assert found.learned.value == pytest.approx(3.0)  # 3, 2, 4
 
 
+def test_what_no_stage_trained_on_is_not_retained():
+    loss = np.array([[2.0, 4.0, 9.0], [2.2, 3.0, 9.0]])
+    found = transfer(StageMatrix(["base", "one"], ["prose", "law"], ["prose", "law", "other"], loss, loss * np.nan))
+    assert found.retained.value == pytest.approx(2.6)  # prose 2.2, law 3
+    assert found.learned.value == 3.0
+    scratch = transfer(StageMatrix(["base", "one"], ["", "law"], ["prose", "law", "other"], loss, loss * np.nan))
+    assert scratch.retained.value == 3.0  # no stage is known to have trained on prose
+
+
 def test_backward_and_forward_transfer():
     found = transfer(PLANTED)
     assert values(found.backward) == {"prose": -0.6, "law": -0.5, "medical": -0.4}

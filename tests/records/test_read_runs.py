@@ -9,6 +9,7 @@ from cptlab.errors import UserError
 from cptlab.fitting.table import settled
 from cptlab.laws.annealing import Annealing
 from cptlab.laws.chinchilla import Chinchilla
+from cptlab.records.joined import Joined
 from cptlab.records.read_runs import Runs
 from cptlab.records.run_source import BEFORE_UPDATE, SCRATCH, WARMUP
 from cptlab.units import LR_DROP_NAMES
@@ -59,6 +60,20 @@ def test_columns_are_per_token_losses_and_achieved_shares(make_run, runs):
     prose = table.of_domain("prose")
     assert (prose["share"][0], prose["base_loss"][0]) == (0.75, 3.0)
     assert prose.base.tolist() == ["base30k"]
+
+
+def test_the_general_corpus_is_that_of_the_records_where_they_agree(make_run, runs, tmp_path):
+    make_run("a")
+    make_run("b", seed=1)
+    assert runs().read().general == "prose"
+    frame = cptlab.read_runs(str(tmp_path / "runs"))
+    frame = frame[frame["tokens"] > 300]
+    assert cptlab.fit("chinchilla", frame, domain="code", num_draws=0, heldout=False, fixed={"A": 0.0, "alpha": 1.0}).observations.general == "prose"  # fmt: skip
+    parts = [{"runs": str(tmp_path / "runs" / name)} for name in "ab"]
+    assert Joined(parts=parts).read().general == "prose"
+    make_run("c", general="code", domain="prose")
+    assert runs().read().general == ""
+    assert Joined(parts=[*parts, {"runs": str(tmp_path / "runs" / "c")}]).read().general == ""
 
 
 def test_of_a_decaying_run_only_the_final_row_is_settled(make_run, runs):

@@ -9,6 +9,7 @@ from known_runs import write_diagnostics, write_run
 from PIL import Image
 
 from cptlab.metrics.alignment import Alignment
+from cptlab.metrics.chains import Stream
 from cptlab.metrics.curves import RowLosses
 from cptlab.metrics.of_run import metrics_of
 from cptlab.metrics.paired import paired_bootstrap
@@ -17,11 +18,11 @@ from cptlab.metrics.transfer import transfer
 from cptlab.records.run_folders import load_run
 from cptlab.report.chart_table import chart_table
 from cptlab.report.charts.forgetting import chosen, run_charts
-from cptlab.report.charts.transfer import stream_charts, task_chart
+from cptlab.report.charts.transfer import STREAMS, TASKS, stream_charts, streams_charts, task_chart
 from cptlab.report.figures import GAINED_AND_LOST, figures, write_figures
 from cptlab.report.grid import Story
 from cptlab.report.interactive import interactive
-from cptlab.report.marks import Chart, Field, Omitted
+from cptlab.report.marks import Chart, Field, Omitted, Points
 from cptlab.report.metrics_table import metrics_table
 from cptlab.report.page import render
 
@@ -88,6 +89,53 @@ def test_the_table_below_the_transfer_matrix_has_every_cell():
         ["prose", "2. code", "-0.3"], ["law", "2. code", "-0.4"], ["code", "2. code", "1.1"],
         ["prose", "1. law", "-0.2"], ["law", "1. law", "1"], ["code", "1. law", "-0.1"],
     ]  # fmt: skip
+
+
+def test_what_was_forgotten_and_carried_over_is_drawn_by_corpus_with_the_means():
+    chart = stream_charts(stream())[0]
+    panel = chart.panels[2]
+    points = {mark.name: mark for mark in panel.marks if isinstance(mark, Points)}
+    told = {name: dict(zip(mark.text, mark.x.round(6).tolist(), strict=True)) for name, mark in points.items()}
+    assert told == {
+        "forgetting": {"prose": 0.5, "law": 0.4, "mean": 0.45}, "backward transfer": {"prose": -0.5, "law": -0.4, "mean": -0.4},
+        "forward transfer": {"code": -0.1, "mean": -0.1},
+    }  # fmt: skip
+    for mark in points.values():
+        assert [panel.y.names[round(y)] for y in mark.y] == list(mark.text)
+    assert "Retained 3.300, learned 3.500 nat/token." in chart.caption
+
+
+def test_streams_are_drawn_a_way_each_and_the_rest_is_counted():
+    one = Stream("replay.variant=none", ["a", "b"], [0, 1, 2], stream())
+    charts = streams_charts([dataclasses.replace(one, way=f"w={i}") for i in range(6)])
+    assert [chart.key for chart in charts[:-1]] == ["transfer_matrix", *(f"transfer_matrix_{i}" for i in (2, 3, 4))]
+    assert charts[1].title == "Transfer over law → code (w=1)"
+    assert charts[1].caption.startswith("Runs a, b, seed 0. ")
+    assert charts[-1].title == "Streams: 2 further ways of training and 8 further seeds of these"
+    assert [type(chart) for chart in streams_charts([dataclasses.replace(one, seeds=[0])])] == [Chart]
+    assert "none of these runs started from another" in streams_charts([])[0].because
+
+
+def test_the_page_has_streams_and_tasks_where_they_are_handed_over(study, runs):
+    table, fits, answer, facts = study
+    odd = "<i>t</i>"
+    names = ["prose", "law", odd]
+    found = transfer(dataclasses.replace(stream().matrix, trained=names, corpora=names))
+    verdicts = [paired_bootstrap(odd, np.zeros(9), np.ones(9), num_draws=200)]
+    facts = facts | {"metrics": runs, "streams": [Stream(f"{odd}=1", ["a", odd], [0], found)], "tasks": verdicts}
+    sections = figures(Story.of(table, fits, answer, facts))
+    assert [chart.key for chart in sections[GAINED_AND_LOST]] == [*KEYS, "transfer_matrix", "tasks"]
+    page = render(Story.of(table, fits, answer, facts), sections)
+    assert 'id="transfer_matrix"' in page
+    assert 'id="tasks"' in page
+    assert "Transfer over law → &lt;i&gt;t&lt;/i&gt; (&lt;i&gt;t&lt;/i&gt;=1)" in page
+    assert odd not in page
+    assert "Stream(way=" not in page
+    assert "Verdict(task=" not in page
+    bare = figures(Story.of(table, fits, answer, facts | {"streams": [], "tasks": []}))[GAINED_AND_LOST]
+    assert [one.title for one in bare if isinstance(one, Omitted)] == [STREAMS, TASKS]
+    alone = figures(Story.of(table, fits, answer, {"tasks": verdicts}))[GAINED_AND_LOST]
+    assert [chart.key for chart in alone] == ["tasks"]
 
 
 def test_the_influence_matrix_names_who_was_trained_and_who_is_judged(runs):
