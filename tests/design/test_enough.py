@@ -48,7 +48,9 @@ def test_tokens_that_the_question_names_stay(study, tmp_path):
 
 def test_a_size_that_no_point_has_is_refused_with_the_closest(study, tmp_path):
     closest = f"{sizes_of(write(study, tmp_path))[1]:,}"
-    with pytest.raises(UserError, match=rf"num_params is 1,000,000, which no point of .* the closest size is {closest}"):
+    with pytest.raises(
+        UserError, match=rf"num_params is 1,000,000, which no point of .* the closest size is {closest}"
+    ):
         Enough(write(study, tmp_path, num_params=1e6), 0.02)
 
 
