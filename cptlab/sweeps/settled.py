@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from cptlab.records.run import RunFolder
-from cptlab.sweeps.index import planned_points, runs_folder
+from cptlab.sweeps.index import planned_points
 from cptlab.sweeps.pieces import Piece, with_those_before
 from cptlab.sweeps.study import Study
 from cptlab.training.checkpoint.folder import home
@@ -16,13 +16,14 @@ from cptlab.training.checkpoint.folder import home
 CHANGES_NOTHING = ("tracking", "checkpoint.")  # in the numbers of a run
 
 
-def whole_runs(study: Study) -> list[Path | None]:
-    """For each point its finished run from the base, None without one.
+def whole_runs(study: Study, left: Sequence[Piece]) -> list[Path | None]:
+    """For each point its finished run from the base, None without one. left: the piece of each point.
 
     Points are opened, once (index.py), only where the folder has finished runs at all.
     """
     nothing: list[Path | None] = [None] * len(study.points)
-    if (study.bases and study.bases.missing()) or not any(runs_folder(study.points[0]).glob("*/done.json")):
+    folders = {piece.link.parent.parent for piece in left}
+    if (study.bases and study.bases.missing()) or not any(any(runs.glob("*/done.json")) for runs in folders):
         return nothing
     paths = [point.path for point in planned_points(study.points)]
     return [path if RunFolder(path).is_finished else None for path in paths]

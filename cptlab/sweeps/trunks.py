@@ -93,7 +93,7 @@ def with_branches(study: Study) -> Study:
     if not study.branches:
         return study
     left = pieces_left(study)
-    left = settled(left, whole := whole_runs(study))
+    left = settled(left, whole := whole_runs(study, left))
     stays = [run is not None and not piece.is_point for run, piece in zip(whole, left, strict=True)]
     pieces = with_those_before([piece for piece, stay in zip(left, stays, strict=True) if not stay])
     followed = Counter(piece.before.link for piece in pieces if piece.before)

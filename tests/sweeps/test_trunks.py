@@ -195,7 +195,9 @@ def test_at_constant_lr_nothing_follows_a_finished_run_that_kept_no_checkpoint(s
     assert left == ["branch.step=20"] if kept else left == ["checkpoint.keep_finished=true", "branch.step=20"]
 
 
-def test_points_that_were_trained_whole_stay_whole(study, tmp_path):
+@pytest.mark.parametrize("name", ["plain", "it's"])
+def test_points_that_were_trained_whole_stay_whole(study, tmp_path, name):
+    tmp_path /= name
     finish(write(tmp_path, study, axes={"mixture.domain_share": [0.25]}, branches=False, budgets=[640]))
     branched = with_branches(read_study(write(tmp_path, study, budgets=[640, 1280, 1920]), []))
     left = [[text for text in point if text.startswith("branch.step=")] for point in branched.points]
