@@ -120,7 +120,10 @@ class RunSource(Source):
         return {float(facts["num_params_nonembed"]): str(m["size"]) for facts, m in named if m.get("size")}
 
     def overrides(self, num_params: float, tokens: float) -> list[str] | None:
-        """Overrides of the run of that size whose tokens are nearest; the lowest seed of those."""
+        """Overrides of the run of that size whose tokens are nearest; the lowest seed of those.
+
+        Of a branch without its trunk: the whole run is the same, and another point may not leave it.
+        """
         same_size = [
             run.facts
             for run in self._read
@@ -131,7 +134,8 @@ class RunSource(Source):
         if not same_size:
             return None
         distance = lambda f: (abs(math.log(f["tokens_total"] / tokens)), f.get("seed", 0), f["run_id"])  # noqa: E731
-        return list(min(same_size, key=distance)["overrides"])
+        nearest = min(same_size, key=distance)["overrides"]
+        return [text for text in nearest if not text.lstrip("+~").startswith("branch.")]
 
     def _usable(self, left_out: Counter[str]) -> Iterator[Run]:
         """Finished runs that started from a base, once each; the others are counted by name and reason."""

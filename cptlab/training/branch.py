@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 FREE = {"lr_schedule", "tokens", "evaluation", "machine", "tracking", "checkpoint", "runs", "save_model", "branch",
         "data", "selection", "model", "diagnostics", "stream", "stage",
         "sparsity"}  # fmt: skip
+OF_STUDY = {"tokenizer", "corpora", "the base's weights"}  # what changes under a study that itself stays as it is
 OF_DATA = ("general", "packing", "max_epochs", "on_max_epochs")
 
 
@@ -82,10 +83,11 @@ def open_trunk(config: TrainConfig, corpora: Corpora, base: Base) -> Trunk | Non
     if (facts["config"].get("sparsity") or {}).get("variant", "none") != "none":
         raise UserError(f"branch.run: the masks of {facts['run_id']} depend on its length; branch from a dense run")
     if other := _differing(config, corpora, base, facts):
+        is_old = path.parent.name == ".trunks" and OF_STUDY.issuperset(other)
         raise UserError(
             f"branch.run: the run {facts['run_id']} differs from this one in {', '.join(other)}; a branch may change"
             " lr_schedule and tokens alone"
-            + (f". Remove {path}, and the study trains its trunk anew" if path.parent.name == ".trunks" else "")
+            + (f". Remove {path}, and the study trains its trunk anew" if is_old else "")
         )
     if trunk.step >= config.steps:
         raise UserError(

@@ -245,3 +245,11 @@ def test_a_law_of_the_lr_says_which_runs_it_needs(make_run, runs):
     make_run("a")
     with pytest.raises(UserError, match=r"no column lr_drop_00 .* need runs of which at least one decays"):
         cptlab.fit("multi_power", runs().read(), domain="code")
+
+
+def test_a_branch_lends_the_overrides_of_its_whole_run(make_run, runs):
+    trunk = ["branch.run=runs/.trunks/0a", "branch.step=7", "+branch.step=7"]
+    make_run("branch", tokens_total=1000, overrides=["model.size=30k", *trunk, "tokens=1000"])
+    source = runs()
+    source.read()
+    assert source.overrides(30_000, 1000) == ["model.size=30k", "tokens=1000"]

@@ -1,6 +1,7 @@
 """Every schedule through the whole trainer, a base's history into the record, a branch off a trunk."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -151,6 +152,29 @@ def test_a_branch_that_is_none_is_refused(trunk, changes, sentence):
     given = [*common, "lr_schedule=constant", "lr_schedule.warmup_tokens=128", f"branch.run={folder}", *changes]
     with pytest.raises(UserError, match=sentence):
         open_point(compose_point(given))
+
+
+@pytest.mark.parametrize(
+    ("theirs", "named", "advised"),
+    [
+        ({"tokenizer_hash": "other"}, "tokenizer", True),
+        ({"seed": 1}, "seed", False),
+        ({"tokenizer_hash": "other", "seed": 1}, "seed, tokenizer", False),
+    ],
+)
+def test_a_trunk_of_a_study_is_to_be_removed_where_its_text_or_base_changed_alone(
+    trunk, tmp_path, theirs, named, advised
+):
+    common, folder = trunk
+    copy = shutil.copytree(folder, tmp_path / ".trunks/0a")
+    facts = json.loads((copy / "run.json").read_text())
+    facts["tokenizer_hash"] = theirs.get("tokenizer_hash", facts["tokenizer_hash"])
+    facts["config"]["seed"] = theirs.get("seed", facts["config"]["seed"])
+    (copy / "run.json").write_text(json.dumps(facts))
+    given = [*common, "lr_schedule=constant", "lr_schedule.warmup_tokens=128", f"branch.run={copy}", "tokens=1600"]
+    with pytest.raises(UserError, match=f"differs from this one in {named}; a branch may") as refused:
+        open_point(compose_point(given))
+    assert (f"Remove {copy}, and the study trains its trunk anew" in str(refused.value)) == advised
 
 
 def test_a_trunk_whose_mixture_depends_on_its_length_is_not_left(trunk, study):

@@ -14,11 +14,14 @@ from cptlab.cli import main
 from cptlab.errors import UserError
 from cptlab.records.run import read_rows
 from cptlab.records.run_folders import run_folders
+from cptlab.sweeps.index import checked_points
 from cptlab.sweeps.planned import PlannedPoint
+from cptlab.sweeps.preflight import compose_point
 from cptlab.sweeps.rates import of_records
 from cptlab.sweeps.state import DONE, State
 from cptlab.sweeps.study import read_study
-from cptlab.sweeps.trunks import with_branches
+from cptlab.sweeps.trunks import standing, with_branches
+from cptlab.training.tracking import NoTracking
 
 ROOT = Path(__file__).parents[2]
 SAME = ("tokens_seen", "tokens_by_corpus", "lr", "lr_area", "anneal_area", "loss_sum")
@@ -113,6 +116,126 @@ def test_branches_of_a_sweep_are_the_whole_runs_and_the_same_command_trains_noth
     text = run(capsys, "sweep", longer, "--workers", "2")
     assert "mine trunks, piece 3: 2 trained" in text
     assert "mine: 2 trained, 4 skipped" in text
+    between = write(tmp_path / "branched", study, budgets=[640, 960, 1280, 1920])
+    text = run(capsys, "sweep", between, "--workers", "2")
+    assert "mine trunks, piece 2: 2 trained" in text
+    assert "mine trunks, piece 3" not in text  # what is there stays, though it would now follow another piece
+    assert "mine: 2 trained, 6 skipped" in text
+
+
+CONSTANT = {"lr_schedule": "constant", "lr_schedule.warmup_tokens": 128}
+
+
+def write_constant(folder, study, **changes):
+    """The same at constant LR, with a warm-up of two steps."""
+    fixed = CONSTANT | changes.pop("fixed", {})
+    file = write(folder, study, fixed=fixed, **changes)
+    content = yaml.safe_load(file.read_text())
+    del content["fixed"]["lr_schedule.decay_share"]
+    file.write_text(yaml.safe_dump(content))
+    return file
+
+
+def steps_trained(runs):
+    """{tokens: optimizer steps that its runs trained themselves}, of one share."""
+    found = {}
+    for folder in run_folders(str(runs)):
+        facts = json.loads((folder / "run.json").read_text())
+        if facts["config"]["mixture"]["domain_share"] == 0.25:
+            own = facts["steps_total"] - (facts["branch"] or {"step": 0})["step"]
+            found.setdefault(int(facts["config"]["tokens"]), []).append(own)
+    return found
+
+
+@pytest.mark.slow
+def test_at_constant_lr_a_finished_run_is_what_a_longer_budget_goes_on_from(study, tmp_path, capsys):
+    axes = {"mixture.domain_share": [0.25]}
+    whole = write_constant(tmp_path / "whole", study, axes=axes, branches=False, budgets=[640, 960, 1280])
+    run(capsys, "sweep", whole, "--workers", "2")
+    wanted = numbers(tmp_path / "whole/runs")
+    runs = tmp_path / "grid/runs"
+
+    def sweep(*budgets):
+        file = write_constant(tmp_path / "grid", study, axes=axes, budgets=list(budgets))
+        run(capsys, "sweep", file, "--workers", "1")
+        assert f"mine: {len(budgets)} points: {len(budgets)} done" in run(capsys, "status", file)
+        assert f"mine: 0 trained, {len(budgets)} skipped" in run(capsys, "sweep", file, "--workers", "1")
+        return steps_trained(runs)
+
+    assert sweep(640) == {640: [10]}
+    assert sweep(640, 1280) == {640: [10], 1280: [10]}
+    got = numbers(runs)
+    assert got[0.25, 640] == wanted[0.25, 640]
+    assert got[0.25, 1280] == {key: row for key, row in wanted[0.25, 1280].items() if key[0] == 0 or key[0] > 10}
+    assert sweep(640, 960, 1280) == {640: [10], 960: [5], 1280: [10]}  # the longer ones stay what they are
+    assert sweep(640, 960, 1280, 1600) == {640: [10], 960: [5], 1280: [10], 1600: [5]}
+    assert "1 trunk and 3 branches: " in run(capsys, "plan", tmp_path / "grid")
+    assert sweep(1280, 1600) == {640: [10], 960: [5], 1280: [10], 1600: [5]}
+
+
+def finish(file):
+    """Records of the study's points as if they were trained; their folders."""
+    folders = [point.path for point in checked_points(read_study(file, []).points)]
+    for folder in folders:
+        folder.mkdir(parents=True)
+        (folder / "done.json").write_text('{"status": "finished"}')
+    return folders
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_at_constant_lr_nothing_follows_a_finished_run_that_kept_no_checkpoint(study, tmp_path, kept):
+    axes = {"mixture.domain_share": [0.25]}
+    [folder] = finish(write_constant(tmp_path, study, axes=axes, budgets=[640], branches=False))
+    if kept:
+        (folder / "checkpoints/step_10").mkdir(parents=True)
+    longer = with_branches(read_study(write_constant(tmp_path, study, axes=axes, budgets=[640, 1280, 1920]), []))
+    pieces = {piece.step: piece.before and piece.before.step for piece in longer.bases.all_pieces()}
+    assert pieces == ({10: None, 20: 10} if kept else {20: None})
+    left = [point[-1] for point in longer.points]  # the others are trained before, as pieces
+    assert left == ["branch.step=20"] if kept else left == ["checkpoint.keep_finished=true", "branch.step=20"]
+
+
+@pytest.mark.parametrize("name", ["plain", "it's"])
+def test_points_that_were_trained_whole_stay_whole(study, tmp_path, name):
+    tmp_path /= name
+    finish(write(tmp_path, study, axes={"mixture.domain_share": [0.25]}, branches=False, budgets=[640]))
+    branched = with_branches(read_study(write(tmp_path, study, budgets=[640, 1280, 1920]), []))
+    left = [[text for text in point if text.startswith("branch.step=")] for point in branched.points]
+    assert left == [[], ["branch.step=15"], ["branch.step=22"], ["branch.step=7"], ["branch.step=15"],
+                    ["branch.step=22"]]  # fmt: skip
+    assert sorted(piece.step for piece in branched.bases.all_pieces()) == [7, 15, 15, 22, 22]
+    alone = with_branches(read_study(write(tmp_path, study, axes={"mixture.domain_share": [0.25]}), []))
+    assert not alone.bases  # the longer one shares nothing then
+    assert not any(text.startswith("branch.") for point in alone.points for text in point)
+
+
+def test_a_piece_is_not_tracked_and_tracking_makes_no_other_trunks(study, tmp_path):
+    def pieces(**fixed):
+        branched = with_branches(read_study(write(tmp_path, study, fixed=fixed), []))
+        return branched, branched.bases.all_pieces()
+
+    _, silent = pieces()
+    tracked, told = pieces(**{"tracking": "wandb", "tracking.project": "mine"})
+    assert [piece.link for piece in told] == [piece.link for piece in silent]
+    for piece in told:
+        assert [text for text in piece.all_overrides if text.lstrip("+~").startswith("tracking")] == ["tracking=none"]
+        assert isinstance(compose_point(piece.all_overrides).tracking, NoTracking)
+    assert all("tracking=wandb" in point and "tracking.project=mine" in point for point in tracked.points)
+
+
+@pytest.mark.parametrize("name", ["sp ace", "par (1)", "it's", "a=b", "a,b"])
+def test_trunks_lie_beside_their_runs_whatever_the_folder_is_called(study, tmp_path, name):
+    for given in (write(tmp_path / name, study), write_constant(tmp_path / name, study)):
+        branched = with_branches(read_study(given, []))
+        composed = [compose_point(piece.all_overrides) for piece in branched.bases.all_pieces()]
+        folder = tmp_path / name / "runs"
+        for piece, config in zip(branched.bases.all_pieces(), composed, strict=True):
+            assert piece.link.parent == folder / ".trunks"
+            assert Path(config.runs) == (folder if piece.is_point else folder / ".trunks")
+            assert config.branch.run == (str(piece.before.link) if piece.before else "")
+        left = {compose_point(point).branch.run for point in branched.points}
+        assert left == {str(piece.link) for piece in branched.bases.all_pieces()}
+        assert not standing(branched).points
 
 
 def test_the_speed_of_a_branch_is_that_of_its_own_steps(tmp_path):
@@ -127,13 +250,12 @@ def test_the_speed_of_a_branch_is_that_of_its_own_steps(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"fixed": {"lr_schedule": "cosine", "lr_schedule.decay_share": None}}, "wsd, trapezoid or infinite"),
+        (
+            {"fixed": {"lr_schedule": "cosine", "lr_schedule.decay_share": None}},
+            "take constant, wsd, trapezoid or infinite",
+        ),
         ({"budgets": [640]}, "points that differ in tokens or in their final decay"),
         ({"fixed": {"lr_schedule.decay_share": 1.0}}, "decays from its first step"),
-        (
-            {"fixed": {"lr_schedule": "constant", "lr_schedule.decay_share": None}},
-            "every shorter budget is a row of the",
-        ),
         ({"branches": "yes please"}, "must be true or false"),
         ({"fixed": {"branch.run": "runs/other"}}, "drop branch.run"),
     ],
