@@ -76,7 +76,9 @@ def base_of_run(run: Path) -> Base:
     if done.get("status") != "finished":
         raise UserError(f"model.base_run {run}: that run is {done.get('status')}; train it to its end first")
     if not done.get("weights_sha256"):
-        raise UserError(f"model.base_run {run}: that run kept no model; train it with save_model=true")
+        raise UserError(
+            f"model.base_run {run}: that run kept no model; train it with save_model=true, its folder deleted first"
+        )
     found = weights_sha256(run / "model")
     if found != done.get("weights_sha256"):
         raise UserError(

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from cptlab.errors import UserError, closest
 from cptlab.records.run import FINISHED, RunFolder
-from cptlab.sweeps.values import value_text
+from cptlab.sweeps.values import text_of
 
 if TYPE_CHECKING:
     from cptlab.sweeps.study import Study
@@ -107,7 +107,7 @@ class Bases:
         for name in re.findall(r"{([^}]*)}", self.link):
             if name not in values:
                 raise UserError(f"bases.as names {{{name}}}, which a point of {self.grid} does not set")
-        return Path(re.sub(r"{([^}]*)}", lambda name: values[name[1]], self.link))
+        return Path(re.sub(r"{([^}]*)}", lambda name: text_of(values[name[1]]), self.link))
 
 
 def link_to(link: Path, run: Path) -> None:
@@ -140,7 +140,7 @@ def read_bases(content: object, file: Path) -> Bases | None:
         refuse_circle(grid, file)
         return Bases(grid=grid, link=str(content["as"]))
     if set(content) == {"command", "makes"} and isinstance(content["makes"], list) and content["makes"]:
-        return Bases(str(content["command"]), tuple(Path(value_text(each).strip("'")) for each in content["makes"]))
+        return Bases(str(content["command"]), tuple(Path(str(each)) for each in content["makes"]))
     raise UserError(f"{file}: bases needs command and a list `makes` of run folders, or grid and as")
 
 
