@@ -200,6 +200,7 @@ def browse(address: str, profile: Path, size: str) -> tuple[str, list[str]]:
     return done.stdout, [line for line in done.stderr.splitlines() if "CONSOLE" in line]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium found")
 def test_every_figure_is_drawn_in_a_real_browser_without_a_word_on_the_console(page, tmp_path):
     document, console = browse(page.as_uri(), tmp_path / "profile", "1280,14000")

@@ -123,6 +123,7 @@ def test_finished_points_are_not_handed_in_and_a_cancelled_one_is_told(slurm, sw
     assert "Traceback" not in said
 
 
+@pytest.mark.slow
 def test_srun_starts_the_processes_of_a_point(started, study, tmp_path):
     two = [*study, "machine=cpu_2", f"runs={tmp_path / 'two'}"]
     run = started("srun", "--ntasks-per-node=2", "-n", "2", sys.executable, "train.py", *two)

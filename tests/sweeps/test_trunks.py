@@ -281,6 +281,7 @@ def test_a_mixture_that_depends_on_the_length_is_refused_before_its_trunk_is_tra
     assert not list((tmp_path / "runs").rglob("run.json"))
 
 
+@pytest.mark.slow
 def test_a_trunk_that_fails_takes_its_own_branches_alone(study, tmp_path, capsys):
     file = write(tmp_path, study, axes={"optimizer.peak_lr": [0.01, 1e30]}, fixed={"mixture.domain_share": 0.5})
     content = yaml.safe_load(file.read_text())

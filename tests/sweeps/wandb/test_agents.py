@@ -16,6 +16,7 @@ from cptlab.records.read_wandb import WandB
 from cptlab.sweeps.preflight import compose_point
 from cptlab.training.run import train_point
 
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[3]
 GRID = "name: killed\naxes: {mixture.domain_share: [0.1, 0.4, 0.7, 1]}\n"
 STEPS = 200  # so many that a run is caught in its midst

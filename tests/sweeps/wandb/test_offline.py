@@ -22,6 +22,7 @@ def command(study, tmp_path):
     return [sys.executable, "-m", "cptlab", "wandb-sweep", str(tmp_path), "--project", "lonely", *more]
 
 
+@pytest.mark.slow
 def test_nothing_is_lost_without_a_server(command, wandb_server, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")

@@ -19,6 +19,7 @@ ALL = [
 SMALL = ["diagnostics.rows=6", "optimizer.peak_lr=1e-3", "tokens=256"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", ["fsdp"])
 def test_processes_measure_what_one_measures(study, tmp_path, strategy):
     overrides = [*study, *ALL, *SMALL]

@@ -78,6 +78,7 @@ def test_replicas_and_shards_have_the_losses_of_one_process_over_fifty_steps(stu
     assert output.count("finished") == 3  # one process of the two speaks
 
 
+@pytest.mark.slow
 def test_split_matrices_and_recomputed_activations_have_them_too(study, alone, together, tmp_path):
     together(
         2, "-m", *study, *LEARNING, f"runs={tmp_path}", "machine=cpu_2", "machine.strategy=fsdp",
@@ -88,6 +89,7 @@ def test_split_matrices_and_recomputed_activations_have_them_too(study, alone, t
     assert_equal(found, alone)
 
 
+@pytest.mark.slow
 def test_two_nodes_that_replicate_shards_have_them_too(study, alone, torchrun, tmp_path):
     torchrun(
         1, ROOT / "train.py", *study, *LEARNING, f"runs={tmp_path}", "machine=hsdp", "machine.accelerator=cpu",

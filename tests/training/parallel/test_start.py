@@ -175,6 +175,7 @@ runpy.run_path({str(ROOT / "train.py")!r}, run_name="__main__")
 """
 
 
+@pytest.mark.slow
 def test_the_reason_of_another_process_than_the_first_is_said_and_recorded(study, tmp_path):
     """To the first it looks like a connection that closed. Under torchrun, as no process of ours started them."""
     (script := tmp_path / "short_of_memory.py").write_text(SHORT_OF_MEMORY)
@@ -188,6 +189,7 @@ def test_the_reason_of_another_process_than_the_first_is_said_and_recorded(study
     assert json.loads(ended.read_text())["reason"].startswith("process 1: out of memory; estimated for one process: ")
 
 
+@pytest.mark.slow
 def test_processes_that_no_longer_agree_begin_no_further_point(study, tmp_path):
     """One of them fails alone while the other waits for it: together they could not train the next point."""
     (script := tmp_path / "short_of_memory.py").write_text(SHORT_OF_MEMORY)

@@ -63,6 +63,7 @@ def test_only_what_starts_from_the_weights_is_built_with_them(folder, adapter, w
     assert next(built(folder, adapter, FSDP).parameters()).is_meta == without_memory
 
 
+@pytest.mark.slow
 def test_two_processes_train_lora_as_one_does(study, torchrun, tmp_path):
     base = train_point(compose_point([*study, f"runs={tmp_path}/base"]), [], quiet=True).folder
     more = [*study, f"model.base_run={base}", "adapter=lora", "adapter.rank=2", "optimizer.peak_lr=1e-2"]
