@@ -35,6 +35,11 @@ class FitConfig:
             raise UserError("out is empty; give a folder: out=fits/mine")
         if len(self.tasks) not in (0, 2):
             raise UserError(f"tasks has {len(self.tasks)} entries; give the item scores of two models: [BASE,ADAPTED]")
+        if self.tasks and (self.check or not self.report):
+            raise UserError(
+                f"tasks are drawn in the report, which {'check' if self.check else 'report=false'} leaves out; drop"
+                " one of the two"
+            )
         if self.wandb and not re.fullmatch(r"([\w.-]+/)?[\w.-]+", self.wandb):
             raise UserError(f"wandb is {self.wandb!r}; give project or entity/project, or leave it empty")
         asked, read = (getattr(part, "anneal_decay", None) for part in (self.question, self.source))

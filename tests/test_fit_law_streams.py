@@ -56,6 +56,12 @@ def test_a_fit_over_stages_reports_their_transfer_and_the_tasks_names_escaped(ru
     assert f"backward transfer of prose {'+' if rise < 0 else '−'}{abs(2 * rise):.3f}" in page
 
 
+def test_tasks_without_a_report_are_refused(runs, tmp_path):
+    got = run_fit_law(f"source.path={runs}", f"out={tmp_path / 'fit'}", "tasks=[a.csv,b.csv]", "report=false")
+    assert got.returncode == 2
+    assert "tasks are drawn in the report, which report=false leaves out; drop one of the two" in got.stderr
+
+
 @pytest.mark.parametrize(
     ("tasks", "words"),
     [("[a.csv]", "tasks has 1 entries; give the item scores of two models"), ("[a.csv,b.csv]", "a.csv is no file of scores")],

@@ -23,7 +23,7 @@ class Stream:
     """A stream of two stages or more.
 
     way: the settings of its last stage that tell it from the other streams, "" where there is none. runs: run_ids in
-    order. seeds: of all streams of its order, base and settings, its own first.
+    order. seeds: of the last stages of all streams of its order, base and settings, its own first.
     """
 
     way: str
@@ -48,8 +48,8 @@ def chains(runs: Sequence[Run]) -> list[Chain]:
     for last in runs:
         if id(last) not in earlier:
             chain = [last]
-            while id(chain[0]) in before:
-                chain.insert(0, before[id(chain[0])])
+            while (stage := before.get(id(chain[0]))) and not any(stage is each for each in chain):
+                chain.insert(0, stage)  # weights that nothing moved could lead in a circle
             found.append(chain)
     return found
 
@@ -60,7 +60,7 @@ def streams_of(runs: Sequence[Run]) -> list[Stream]:
     for chain in chains(runs):
         if len(chain) > 1:
             groups.setdefault(_settings(chain), []).append(chain)
-    ways = [sorted(group, key=lambda chain: int(chain[0].facts["seed"])) for group in groups.values()]
+    ways = [sorted(group, key=_seeds) for group in groups.values()]
     ways.sort(key=lambda way: (-len(way[0]), -float(way[0][0].facts["num_params_nonembed"])))
     known = [dict(_flat(way[0][-1].facts.get("config") or {})) for way in ways]  # of the last stage
     names = dict.fromkeys(name for own in known for name in own)
@@ -77,13 +77,21 @@ def _stream(way: Sequence[Chain], words: list[str]) -> Stream:
     more = [f"{len(words) - MOST_WORDS} more"] if len(words) > MOST_WORDS else []
     return Stream(
         ", ".join(words[:MOST_WORDS] + more), [str(run.facts["run_id"]) for run in first],
-        [int(chain[0].facts["seed"]) for chain in way], transfer(stages_of_runs(first, kept=kept)),
+        [_seeds(chain)[-1] for chain in way], transfer(stages_of_runs(first, kept=kept)),
     )  # fmt: skip
+
+
+def _seeds(chain: Chain) -> list[int]:
+    """Of its stages; several streams may share the first ones."""
+    return [int(run.facts["seed"]) for run in chain]
 
 
 def _before(run: Run, runs: Sequence[Run]) -> Run | None:
     """The run at whose end another one started."""
-    return next((one for one in runs if one is not run and starts_from(run, one) and _at_its_end(run, one)), None)
+    found = [one for one in runs if one is not run and starts_from(run, one)]
+    base = (run.facts.get("base") or {}).get("run_id")
+    named = [one for one in found if one.facts["run_id"] == base]
+    return next((one for one in named or found if _at_its_end(run, one)), None)
 
 
 def _at_its_end(run: Run, before: Run) -> bool:

@@ -24,6 +24,7 @@ from cptlab.schedules.history import history_of
 BEFORE_UPDATE = "rows before the first update (they give base_loss)"
 SCRATCH = "rows of runs from scratch (bases)"
 WARMUP = "rows inside warm-up"
+NOT_THE_RUN = ("branch", "checkpoint", "tracking", "runs", "machine", "save_model", "diagnostics")  # of a configuration
 
 
 @dataclass(kw_only=True)
@@ -140,7 +141,9 @@ class RunSource(Source):
     def _usable(self, left_out: Counter[str]) -> Iterator[Run]:
         """Finished runs that started from a base, once each; the others are counted by name and reason."""
         seen: set[str] = set()
+        whole: dict[str, tuple[str, bool]] = {}  # run_id, and whether it is a branch
         for run in self.runs(left_out):
+            same, branched = _whole_run(run.facts)
             name, status = run.facts["run_id"], run.done.get("status", "unfinished")
             num_rows = sum(row.get("split") == "fit" for row in run.rows)
             if (run.facts.get("base") or {}).get("kind") in (None, "", "scratch"):
@@ -152,6 +155,8 @@ class RunSource(Source):
                 left_out[f"run {name} ({status}{reason})"] += num_rows
             elif name in seen:
                 left_out[f"run {name} (second copy in {run.folder})"] += num_rows
+            elif same in whole and (branched or whole[same][1]):
+                left_out[f"run {name} (the same as {whole[same][0]}, off another trunk)"] += num_rows
             elif not run.rows:
                 left_out[f"run {name} (no evaluation)"] += 0
             elif bad := next((row for row in run.rows if not _finite(row["loss_sum"])), None):
@@ -160,6 +165,7 @@ class RunSource(Source):
                 left_out[f"run {name} (no evaluation of {missing} before the first update)"] += num_rows
             else:
                 seen.add(name)
+                whole[same] = name, branched
                 yield run
 
     def _kept(self, run: Run, left_out: Counter[str]) -> list[dict[str, Any]]:
@@ -182,6 +188,15 @@ class RunSource(Source):
             else:
                 kept.append(row)
         return kept
+
+
+def _whole_run(facts: Mapping[str, Any]) -> tuple[str, bool]:
+    """What sets the numbers of the whole run, by whatever trunk it came; and whether it left one."""
+    config = facts.get("config") or {}
+    same = {name: value for name, value in config.items() if name not in NOT_THE_RUN}
+    base = (facts.get("base") or {}).get("weights_sha256")
+    content = [same, (config.get("machine") or {}).get("precision"), base, facts.get("corpora"), facts.get("seed")]
+    return json.dumps(content, sort_keys=True, default=str), bool((config.get("branch") or {}).get("run"))
 
 
 def _finite(loss: float | None) -> bool:

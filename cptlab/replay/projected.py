@@ -1,5 +1,6 @@
 """What `agem` and `gem` share: replayed rows are not trained on, they say which way a step must not go."""
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -29,7 +30,9 @@ class ProjectedReplay(SourcedReplay):
                 " use replay=none"
             )
         if (1 - share) * rows_per_step < 1 - 1e-9:
+            most = math.floor(1000 * (1 - 1 / rows_per_step)) / 1000
+            least = f"give {most:g} at most, or " if most else "give "
             raise UserError(
                 f"replay.replay_share is {share:g}, which leaves some steps of rows_per_step={rows_per_step} no row of"
-                f" the mixture to learn from; give {1 - 1 / rows_per_step:.3g} at most, or more rows a step"
+                f" the mixture to learn from; {least}more rows a step"
             )

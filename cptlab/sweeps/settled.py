@@ -13,7 +13,8 @@ from cptlab.sweeps.pieces import Piece, with_those_before
 from cptlab.sweeps.study import Study
 from cptlab.training.checkpoint.folder import home
 
-CHANGES_NOTHING = ("tracking", "checkpoint.")  # in the numbers of a run
+# in the numbers of a run
+CHANGES_NOTHING = ("tracking", "checkpoint.", "machine.threads=", "runs=", "save_model=", "diagnostics")
 
 
 def whole_runs(study: Study, left: Sequence[Piece]) -> list[Path | None]:

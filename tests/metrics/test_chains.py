@@ -33,6 +33,25 @@ def test_a_chain_goes_back_from_a_run_that_none_started_from(tmp_path):
     assert found == [["z", "b", "c"], ["z", "d"], ["e"]]
 
 
+def test_runs_whose_weights_nothing_moved_lead_in_no_circle(tmp_path):
+    still = {"kind": "run", "run_id": "elsewhere", "weights_sha256": "same", "step": 10}
+    for name in "abc":
+        write_run(tmp_path, name, SECOND, base=still)
+        done = tmp_path / name / "done.json"
+        done.write_text(done.read_text().replace(f"weights of {name}", "same"))
+    found = [[run.facts["run_id"] for run in chain] for chain in chains(read(tmp_path))]
+    assert all(len(set(chain)) == len(chain) for chain in found)
+    assert {"same"} == {run.done["weights_sha256"] for run in read(tmp_path)}
+
+
+def test_seeds_are_of_the_last_stages_where_streams_share_their_first(tmp_path):
+    write_run(tmp_path, "first", FIRST)
+    for name, seed in (("y", 3), ("z", 1)):
+        write_run(tmp_path, name, SECOND, base=on("first"), domain="code", seed=seed)
+    [found] = streams_of(read(tmp_path))
+    assert (list(found.runs), list(found.seeds)) == (["first", "z"], [1, 3])
+
+
 def test_streams_of_one_way_are_one_with_the_seeds_counted(tmp_path):
     for replay in ("none", "reservoir"):
         for seed in (1, 0):

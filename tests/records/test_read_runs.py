@@ -253,3 +253,16 @@ def test_a_branch_lends_the_overrides_of_its_whole_run(make_run, runs):
     source = runs()
     source.read()
     assert source.overrides(30_000, 1000) == ["model.size=30k", "tokens=1000"]
+
+
+def test_one_of_two_records_of_a_run_that_left_two_trunks_is_read(make_run, runs):
+    config = {"tokens": 1000, "machine": {"threads": 2}, "branch": {"run": "runs/.trunks/0a", "step": 7}}
+    make_run("a", config=config)
+    make_run("b", config=config | {"machine": {"threads": 1}, "branch": {"run": "runs/.trunks/0b", "step": 5}})
+    make_run("c", config=config | {"tokens": 2000})
+    make_run("d", config=config | {"branch": {"run": "", "step": 0}}, seed=1)  # whole, and of another seed
+    read = runs().read()
+    assert set(read.run.tolist()) == {"a", "c", "d"}
+    [(reason, count)] = [(why, n) for why, n in read.left_out.items() if "trunk" in why]
+    assert reason == "run b (the same as a, off another trunk)"
+    assert count > 0
