@@ -41,7 +41,8 @@ class Gradual(Sparsity):
         """The cubic; a jump where start and end are one."""
         if self.end == self.start:
             return np.where(u >= self.end, self.sparsity, 0.0)
-        v = np.clip((u - self.start) / (self.end - self.start), 0, 1)
+        with np.errstate(over="ignore"):  # of a range next to nothing, which is a jump too
+            v = np.clip((u - self.start) / (self.end - self.start), 0, 1)
         return self.sparsity * (1 - (1 - v) ** 3)
 
     def in_force(self, steps: int) -> Array:
@@ -49,4 +50,5 @@ class Gradual(Sparsity):
         step = np.arange(steps + 1)
         last = step // self.every * self.every
         done = np.ceil(self.end * steps - 1e-9)
-        return self.masked(np.where(step >= done, np.maximum(last, done), last) / steps)
+        u = last / steps
+        return self.masked(np.where(step >= done, np.maximum(u, self.end), u))
