@@ -25,7 +25,7 @@ def answer(config: FitConfig) -> list[str]:
     from cptlab.records.write_csv import write_csv
 
     source, question, folder = config.source, config.question, Path(config.out)
-    verdicts = verdicts_of(Path(config.tasks[0]), Path(config.tasks[1])) if config.tasks and config.report else []
+    verdicts = verdicts_of(Path(config.tasks[0]), Path(config.tasks[1])) if config.tasks else []
     rows = source.read()
     options = {"num_draws": config.num_draws, "seed": config.seed, "heldout": config.heldout}
     laws, compared = laws_for(config.law, rows, config.seed)

@@ -27,7 +27,6 @@ from cptlab.sweeps.index import runs_folder
 from cptlab.sweeps.local_agent import say
 from cptlab.sweeps.study import Study
 from cptlab.sweeps.sweep import sweep
-from cptlab.sweeps.values import value_text
 from cptlab.sweeps.workers import KeptWorkers
 
 SPREAD = 9  # spread-out shares after which runs that still cannot be fitted are no longer too few
@@ -86,7 +85,7 @@ def adaptive(
 
 def read_asked(study: Study) -> tuple[FitConfig, Asked]:
     """How the study is fitted, and the point that its question asks about. UserError if it chooses no share."""
-    config = compose_fit([f"source.path={value_text(str(runs_folder(study.points[0])))}", *study.law, *study.question])
+    config = compose_fit(study.fit_overrides(str(runs_folder(study.points[0]))))
     if "share" not in config.question.needs:
         raise UserError(f"{study.file}: its question chooses no share, which is all that --adaptive can choose")
     return config, asked_of(study, config.question)

@@ -17,7 +17,6 @@ from cptlab.launch import compose_fit
 from cptlab.sweeps.index import runs_folder
 from cptlab.sweeps.preflight import compose_points
 from cptlab.sweeps.study import Study
-from cptlab.sweeps.values import value_text
 
 SPENT = 2  # a look that took a second is not followed by another for so many
 
@@ -33,7 +32,7 @@ class Enough:
                 f"{study.file} has no question, so nothing says when its points are enough; drop --tolerance"
             )
         self.runs, self.tolerance = runs_folder(study.points[0]), tolerance
-        self.config = compose_fit([f"source.path={value_text(str(self.runs))}", *study.law, *study.question])
+        self.config = compose_fit(study.fit_overrides(str(self.runs)))
         question: Any = self.config.question
         if not isinstance(question, Choice):
             raise UserError(f"{study.file}: its question chooses nothing, so no point narrows it; drop --tolerance")
